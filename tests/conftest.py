@@ -1,0 +1,30 @@
+"""What all tests share: one thread, fixed seeds, caches of their own, and a small real part of Fashion-MNIST."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("UNETDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def fashion_mnist(monkeypatch):
+    """Make "fashion-mnist" mean 400 training and 100 test images; gives their folder."""
+    monkeypatch.setenv("UNETDIFF_DATA", str(DATA))
+    return DATA / "fashion-mnist"

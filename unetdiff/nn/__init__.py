@@ -1,0 +1,1 @@
+"""The blocks that a U-Net is built of."""

@@ -1,0 +1,50 @@
+"""Multi-head attention on tokens, and the self-attention over image positions that stands behind residual blocks."""
+
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unetdiff.nn.init import zero_
+
+__all__ = ["Attention", "SpatialAttention"]
+
+
+class Attention(nn.Module):
+    """softmax(q k^T / sqrt(d)) v in `heads` heads, of x on `context` (or on itself).
+
+    Shapes: x (N, L, channels), context (N, M, context_channels), bias (N, 1, 1, M) or None -> (N, L, channels).
+    """
+
+    def __init__(
+        self, channels: int, heads: int, context_channels: int | None = None, projection_bias: bool = False
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        context_channels = channels if context_channels is None else context_channels
+        self.to_q = nn.Linear(channels, channels, bias=projection_bias)
+        self.to_k = nn.Linear(context_channels, channels, bias=projection_bias)
+        self.to_v = nn.Linear(context_channels, channels, bias=projection_bias)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])  # a list in diffusers' names
+
+    def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        context = x if context is None else context
+        projections = (self.to_q(x), self.to_k(context), self.to_v(context))
+        q, k, v = (rearrange(tokens, "n l (h d) -> n h l d", h=self.heads) for tokens in projections)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        out: Tensor = self.to_out[0](rearrange(attended, "n h l d -> n l (h d)"))
+        return out
+
+
+class SpatialAttention(Attention):
+    """Normalised self-attention over positions with a residual, zero at the start: (N, C, H, W) -> the same."""
+
+    def __init__(self, channels: int, heads: int, groups: int, eps: float, residual_scale: float) -> None:
+        super().__init__(channels, heads, projection_bias=True)
+        self.group_norm = nn.GroupNorm(groups, channels, eps)
+        self.residual_scale = residual_scale
+        zero_(self.to_out[0])
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # an image in place of tokens
+        tokens = rearrange(self.group_norm(x), "n c h w -> n (h w) c")
+        attended = rearrange(super().forward(tokens), "n (h w) c -> n c h w", h=x.shape[2])
+        return (x + attended) * self.residual_scale if self.residual_scale != 1 else x + attended

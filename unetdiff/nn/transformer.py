@@ -1,0 +1,98 @@
+"""The transformer of latent diffusion (Rombach et al. 2022): self-attention, cross-attention, GEGLU feed-forward."""
+
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unetdiff.nn.attention import Attention
+from unetdiff.nn.init import zero_
+
+__all__ = ["FeedForward", "Transformer", "TransformerBlock"]
+
+
+class GEGLU(nn.Module):
+    """a * gelu(b) for (a, b) = linear(x) (Shazeer 2020)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(in_channels, 2 * out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        gated: Tensor = value * F.gelu(gate)
+        return gated
+
+
+class FeedForward(nn.Module):
+    """GEGLU to `expansion` times the width, dropout, linear back."""
+
+    def __init__(self, channels: int, dropout: float, expansion: int = 4) -> None:
+        super().__init__()
+        inner = expansion * channels
+        self.net = nn.Sequential(GEGLU(channels, inner), nn.Dropout(dropout), nn.Linear(inner, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm self-attention, cross-attention if there is a context, feed-forward, each with a residual."""
+
+    def __init__(self, channels: int, heads: int, context_channels: int | None, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, heads)
+        if context_channels is not None:
+            self.norm2 = nn.LayerNorm(channels)
+            self.attn2 = Attention(channels, heads, context_channels)
+        self.cross = context_channels is not None
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels, dropout)
+
+    def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        if self.cross:
+            x = x + self.attn2(self.norm2(x), context, bias)
+        out: Tensor = x + self.ff(self.norm3(x))
+        return out
+
+
+class Transformer(nn.Module):
+    """`layers` transformer blocks over the positions of an image, between two projections; its output starts at x.
+
+    Shapes: x (N, C, H, W), context (N, M, context_channels) or None, bias (N, 1, 1, M) or None -> (N, C, H, W).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        layers: int,
+        groups: int,
+        context_channels: int | None = None,
+        linear_projection: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.linear_projection = linear_projection
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
+        blocks = [TransformerBlock(channels, heads, context_channels, dropout) for _ in range(layers)]
+        self.transformer_blocks = nn.ModuleList(blocks)
+        self.proj_out = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
+        zero_(self.proj_out)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        h: Tensor = self.norm(x)
+        if self.linear_projection:
+            h = self.proj_in(rearrange(h, "n c h w -> n (h w) c"))
+        else:
+            h = rearrange(self.proj_in(h), "n c h w -> n (h w) c")
+        for block in self.transformer_blocks:
+            h = block(h, context, bias)
+        if self.linear_projection:
+            h = rearrange(self.proj_out(h), "n (h w) c -> n c h w", h=x.shape[2])
+        else:
+            h = self.proj_out(rearrange(h, "n (h w) c -> n c h w", h=x.shape[2]))
+        return x + h
