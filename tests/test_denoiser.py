@@ -1,0 +1,152 @@
+import json
+import types
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unetdiff.config import LevelConfig, UNetConfig
+from unetdiff.denoiser import (
+    EDM,
+    VE,
+    X0,
+    Denoiser,
+    Epsilon,
+    RectifiedFlow,
+    V,
+    preconditioning_from_dict,
+    preconditioning_to_dict,
+)
+from unetdiff.noise import DiscreteSchedule, IDDPMSchedule, VPSchedule
+from unetdiff.unet import UNet
+
+GOLDEN = load_file("tests/golden/edm_preconditioning.safetensors")
+ALL = [EDM(sigma_data=0.7), VE(), Epsilon(), V(), X0(), RectifiedFlow(), Epsilon(schedule=VPSchedule())]
+
+
+class Function(torch.nn.Module):
+    """A network given as a function of its input and the number that it is conditioned on."""
+
+    dtype = torch.float64
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x, noise, return_dict, **condition):
+        return (self.function(x, noise.reshape(-1, 1, 1, 1)),)
+
+
+@pytest.mark.parametrize(
+    ("name", "preconditioning"),
+    [
+        ("EDMPrecond", EDM()),
+        ("VEPrecond", VE()),
+        ("VPPrecond", Epsilon(schedule=VPSchedule())),
+        ("iDDPMPrecond", Epsilon(schedule=IDDPMSchedule())),
+    ],
+)
+def test_golden(name, preconditioning):
+    network = Function(lambda x, noise: 0.3 * torch.tanh(x) + 0.1 * torch.sin(noise / 50))
+    network.dtype = torch.float32
+    denoised = Denoiser(network, preconditioning)(GOLDEN[f"{name}.x"], GOLDEN[f"{name}.sigma"])
+    torch.testing.assert_close(denoised, GOLDEN[f"{name}.D"], rtol=1e-6, atol=1e-6)
+
+
+def noisy(sigma):
+    generator = torch.Generator().manual_seed(1)
+    x0, eps = (torch.randn(5, 2, 3, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    return x0, eps, x0 + sigma.reshape(-1, 1, 1, 1) * eps
+
+
+@pytest.mark.parametrize("preconditioning", [Epsilon(), V(), X0(), RectifiedFlow()], ids=lambda p: type(p).__name__)
+def test_the_perfect_prediction_gives_the_clean_image(preconditioning):
+    """Each network's target, in the coordinates of its own paper, must come back as x0."""
+    sigma = torch.tensor([0.02, 0.5, 1.0, 9.0, 100.0], dtype=torch.float64)
+    x0, eps, x = noisy(sigma)
+    s = sigma.reshape(-1, 1, 1, 1)
+    root_alpha_bar, root_one_minus = 1 / (s**2 + 1).sqrt(), s / (s**2 + 1).sqrt()
+    target = {"Epsilon": eps, "V": root_alpha_bar * eps - root_one_minus * x0, "X0": x0, "RectifiedFlow": eps - x0}
+    seen = {}
+
+    def network(scaled, noise):
+        seen["x"], seen["noise"] = scaled, noise
+        return target[type(preconditioning).__name__]
+
+    denoised = Denoiser(Function(network), preconditioning)(x, sigma)
+    torch.testing.assert_close(denoised, x0, rtol=0, atol=1e-12)
+    if isinstance(preconditioning, RectifiedFlow):
+        t = s / (1 + s)
+        torch.testing.assert_close(seen["x"], (1 - t) * x0 + t * eps, rtol=0, atol=1e-12)
+        torch.testing.assert_close(seen["noise"], 1000 * t, rtol=1e-12, atol=0)
+    else:
+        torch.testing.assert_close(seen["x"], root_alpha_bar * x0 + root_one_minus * eps, rtol=0, atol=1e-12)
+
+
+def test_discrete_networks_are_given_their_timestep():
+    schedule = DiscreteSchedule(kind="scaled_linear")
+    seen = []
+    network = Function(lambda x, noise: seen.append(noise.flatten()) or x)
+    Denoiser(network, Epsilon(schedule=schedule))(
+        torch.zeros(3, 1, 1, 1, dtype=torch.float64), schedule.sigmas[[0, 500, 999]]
+    )
+    assert seen[0].tolist() == [0, 500, 999]
+
+
+def test_edm_has_unit_variance_at_both_ends_of_the_network():
+    """Appendix B.6: input and training target have variance one for data of standard deviation sigma_data."""
+    p, sigma = EDM(sigma_data=0.7), torch.logspace(-3, 3, 25, dtype=torch.float64)
+    input_variance = p.c_in(sigma) ** 2 * (0.7**2 + sigma**2)
+    target_variance = ((1 - p.c_skip(sigma)) ** 2 * 0.7**2 + p.c_skip(sigma) ** 2 * sigma**2) / p.c_out(sigma) ** 2
+    torch.testing.assert_close(input_variance, torch.ones_like(sigma), rtol=1e-12, atol=0)
+    torch.testing.assert_close(target_variance, torch.ones_like(sigma), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("preconditioning", ALL, ids=repr)
+def test_preconditioning_survives_json(preconditioning):
+    assert (
+        preconditioning_from_dict(json.loads(json.dumps(preconditioning_to_dict(preconditioning)))) == preconditioning
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "edm"}, r"preconditioning.kind: expected one of \['EDM', .*\], got 'edm'"),
+        ({"kind": "EDM", "sigma_dat": 1.0}, r"preconditioning: expected fields among \['sigma_data'\]"),
+        ({"kind": "EDM", "sigma_data": 0.0}, "sigma_data: expected a positive number"),
+        ({"kind": "Epsilon", "schedule": {"beta": 1}}, r"preconditioning.schedule: expected fields among"),
+    ],
+)
+def test_bad_preconditioning_is_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        preconditioning_from_dict(values)
+
+
+def test_a_scalar_sigma_is_the_same_as_one_per_image():
+    unet = UNet(UNetConfig(levels=(LevelConfig(channels=8, depth=1),), in_channels=1, out_channels=1))
+    torch.nn.init.normal_(unet.conv_out.weight)
+    denoiser, x = Denoiser(unet, EDM()), torch.randn(3, 1, 6, 5)
+    assert torch.equal(denoiser(x, 0.5), denoiser(x, torch.full((3,), 0.5)))
+
+
+def test_the_estimate_keeps_the_precision_of_the_noisy_image():
+    unet = UNet(UNetConfig(levels=(LevelConfig(channels=8, depth=1),))).to(torch.bfloat16)
+    denoised = Denoiser(unet, EDM())(
+        torch.randn(1, 3, 4, 4, dtype=torch.float64), torch.tensor(0.1, dtype=torch.float64)
+    )
+    assert denoised.dtype == torch.float64
+
+
+def test_conditioning_reaches_the_network():
+    seen = types.SimpleNamespace()
+
+    class Network(torch.nn.Module):
+        dtype = torch.float32
+
+        def forward(self, x, noise, return_dict, **condition):
+            seen.condition = condition
+            return (x,)
+
+    Denoiser(Network(), EDM())(torch.zeros(1, 1, 2, 2), 1.0, class_labels=torch.tensor([3]), skip_scale=0.9)
+    assert seen.condition == {"class_labels": torch.tensor([3]), "skip_scale": 0.9}
