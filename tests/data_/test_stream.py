@@ -1,0 +1,170 @@
+"""Batches: what they hold, and that they depend on (seed, global sample index) alone."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from unetdiff.data import Batch, DataConfig, SampleStream, prepare
+
+NAMES = [field.name for field in dataclasses.fields(Batch)]
+
+
+@pytest.fixture
+def data(fashion_mnist):
+    return prepare(DataConfig())
+
+
+@pytest.fixture
+def unlabelled(tmp_path):
+    """Ten images of one pixel that shows their number."""
+    np.save(tmp_path / "a.npy", np.arange(10, dtype=np.uint8).reshape(10, 1, 1))
+    return prepare(DataConfig(source=str(tmp_path / "a.npy")))
+
+
+def stream(data, *, steps=2, **settings):
+    return SampleStream(data, **{"seed": 3, "global_batch": 24, "steps": steps, **settings})
+
+
+def assert_equal(a, b):
+    for name in NAMES:
+        torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=0, atol=0)
+
+
+def joined(batches):
+    return Batch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in NAMES})
+
+
+def shown(batch):
+    """The numbers of the images of `unlabelled` in a batch."""
+    return ((batch.images.flatten() + 1) * 127.5).round().int().tolist()
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2, 3])
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_ranks_and_micro_batches_join_to_the_single_process_batch(data, micro_batches, world_size):
+    whole = stream(data, flip=True)
+    ranks = [
+        stream(data, flip=True, micro_batches=micro_batches, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    for step in range(2):
+        items = range(step * micro_batches, (step + 1) * micro_batches)
+        assert_equal(joined([rank[item] for item in items for rank in ranks]), whole[step])
+
+
+def test_start_step_goes_on_where_the_first_part_ended(data):
+    whole = stream(data, steps=20)
+    rest = stream(data, steps=3, start_step=17)
+    for step in range(3):
+        assert_equal(rest[step], whole[17 + step])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns wherever a thread was started
+def test_workers_give_the_same_batches_in_order(data):
+    source = stream(data, steps=3, micro_batches=2)
+    loaded = list(DataLoader(source, batch_size=None, num_workers=2, multiprocessing_context="fork"))
+    assert len(loaded) == len(source) == 6
+    for item, batch in enumerate(loaded):
+        assert_equal(batch, source[item])
+
+
+def test_other_seeds_and_other_steps_give_other_numbers(data):
+    first = stream(data)[0]
+    for other in (stream(data)[1], stream(data, seed=4)[0]):
+        for name in ("noise", "dropout", "images"):
+            assert not torch.equal(getattr(first, name), getattr(other, name))
+
+
+def test_images_are_the_data_scaled_and_labels_are_theirs(data):
+    batch = stream(data, global_batch=400)[0]
+    assert batch.images.dtype == torch.float32
+    assert batch.labels.dtype == torch.int64
+    pixels = ((batch.images + 1) * 127.5).round().to(torch.uint8).numpy()
+    expected = {(image.tobytes(), int(label)) for image, label in zip(data.images, data.labels, strict=True)}
+    assert {(image.tobytes(), int(label)) for image, label in zip(pixels, batch.labels, strict=True)} == expected
+
+
+def test_range_is_minus_one_to_one(unlabelled, tmp_path):
+    np.save(tmp_path / "b.npy", np.array([0, 255], np.uint8).reshape(2, 1, 1))
+    extremes = prepare(DataConfig(source=str(tmp_path / "b.npy")))
+    assert sorted(stream(extremes, global_batch=2)[0].images.flatten().tolist()) == [-1, 1]
+
+
+def test_every_epoch_shows_every_image_once_in_an_order_of_its_own(unlabelled):
+    batches = stream(unlabelled, global_batch=4, steps=10)
+    numbers = [number for item in range(10) for number in shown(batches[item])]
+    epochs = [tuple(numbers[start : start + 10]) for start in range(0, 40, 10)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len(set(epochs)) == 4
+
+
+def test_a_batch_may_be_larger_than_the_data(unlabelled):
+    numbers = shown(stream(unlabelled, global_batch=25)[0])
+    assert sorted(numbers[:10]) == sorted(numbers[10:20]) == list(range(10))
+    assert len(set(numbers[20:])) == 5
+
+
+def test_noise_levels_are_stratified_over_the_global_batch(data):
+    parts = [stream(data, rank=rank, world_size=3) for rank in range(3)]
+    uniform = torch.cat([part[1].uniform for part in parts]).double()
+    assert ((uniform * 24).floor() == torch.arange(24)).all()
+    assert uniform.unique().numel() == 24
+
+
+def test_uniform_stays_inside_the_open_interval(data, monkeypatch):
+    for number, expected in ((0.0, 2**-24), (math.nextafter(1, 0), 1 - 2**-24)):
+        monkeypatch.setattr(
+            SampleStream, "_draw", lambda *_, number=number: (np.full(3, number), np.zeros((1, 28, 28), np.float32))
+        )
+        assert stream(data, global_batch=1)[0].uniform.item() == expected
+
+
+def test_noise_and_dropout_have_their_distributions(data):
+    batch = stream(data, global_batch=2000)[0]
+    deviation = 1 / math.sqrt(batch.noise.numel())
+    assert abs(batch.noise.mean()) < 4 * deviation
+    assert abs(batch.noise.var() - 1) < 4 * math.sqrt(2) * deviation
+    fractions = torch.arange(1, 2001) / 2000
+    assert (batch.dropout.sort().values - fractions).abs().max() < 1.95 / math.sqrt(2000)  # Kolmogorov-Smirnov, 0.1%
+
+
+def test_flip_mirrors_about_half_and_changes_nothing_else(data):
+    plain, flipped = stream(data, global_batch=400)[0], stream(data, global_batch=400, flip=True)[0]
+    same = (plain.images == flipped.images).flatten(1).all(1)
+    mirrored = (plain.images.flip(-1) == flipped.images).flatten(1).all(1)
+    assert (same | mirrored).all()
+    assert 160 < mirrored.sum() < 240
+    for name in ("labels", "noise", "uniform", "dropout"):
+        assert torch.equal(getattr(plain, name), getattr(flipped, name))
+
+
+def test_without_labels(unlabelled):
+    assert stream(unlabelled)[0].labels is None
+
+
+def test_moving_a_batch_moves_all_of_it(data, unlabelled):
+    moved = stream(data)[0].to("meta")
+    assert all(getattr(moved, name).is_meta for name in NAMES)
+    assert stream(unlabelled)[0].to("meta").labels is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"world_size": 5}, "global_batch: expected a multiple of 1 micro-batches x 5 processes, got 24"),
+        ({"global_batch": 0}, "got 0"),
+    ],
+)
+def test_settings_that_are_refused(data, settings, message):
+    with pytest.raises(ValueError, match=message):
+        stream(data, **settings)
+
+
+def test_items_end(data):
+    with pytest.raises(IndexError):
+        stream(data)[2]

@@ -1,0 +1,40 @@
+"""Which images a model sees: the source, and the form they are brought to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from unetdiff.errors import InputError
+
+__all__ = ["DataConfig", "Split"]
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Images to train on or to measure with.
+
+    Attributes:
+        source: "fashion-mnist", or a folder of images (its subfolders are the classes), or an .npz or .npy file.
+        split: The part to read; a folder of images has both when its subfolders are called train and test.
+        size: Side of the square that every image is resized and cropped to; as it is when left out.
+        channels: 1 (grey) or 3 (colour); as it is when left out.
+        flip: Mirror every second image, at random.
+        cache: Folder for the packed images; $UNETDIFF_CACHE, else ~/.cache/unetdiff, when left out.
+    """
+
+    source: str = "fashion-mnist"
+    split: Split = "train"
+    size: int | None = None
+    channels: int | None = None
+    flip: bool = False
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "test"):
+            raise InputError(f"split: expected train or test, got {self.split}")
+        if self.size is not None and self.size < 1:
+            raise InputError(f"size: expected at least 1 pixel, got {self.size}")
+        if self.channels not in (None, 1, 3):
+            raise InputError(f"channels: expected 1 (grey) or 3 (colour), got {self.channels}")
