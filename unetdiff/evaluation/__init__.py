@@ -1,0 +1,1 @@
+"""How good images are: a classifier of real images, the share of samples that show their class."""
