@@ -1,0 +1,106 @@
+"""The console command `unetdiff <command>`: find the command's module, parse, run, turn bad input into one sentence.
+
+A command is a module of this package with `parser()` and `run(args)`. It is imported only when it is called, so that
+`unetdiff --help` needs neither torch nor a second.
+"""
+
+import argparse
+import errno
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol, cast
+
+import jsonargparse
+
+from unetdiff import __version__
+from unetdiff.errors import InputError
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class CommandModule(Protocol):
+    """What a module of a command provides."""
+
+    def parser(self) -> jsonargparse.ArgumentParser:
+        """Build the parser of the command's own options."""
+
+    def run(self, args: jsonargparse.Namespace) -> None:
+        """Do it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A row of `unetdiff --help`."""
+
+    module: str
+    summary: str
+
+    def load(self) -> CommandModule:
+        """Import the command's module."""
+        return cast(CommandModule, importlib.import_module(self.module))
+
+
+COMMANDS = {
+    "train": Command(module="unetdiff.cli.train", summary="train a U-Net, or go on with a run"),
+    "sample": Command(module="unetdiff.cli.sample", summary="make images with a model"),
+    "data": Command(module="unetdiff.cli.data", summary="find or fetch a data set and pack it for training"),
+    "eval": Command(module="unetdiff.cli.evaluate", summary="measure how good a model's images are"),
+    "train-classifier": Command(
+        module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return 0; exit with status 2 on bad input, 130 on Ctrl-C."""
+    name, *options = _front(sys.argv[1:] if argv is None else argv)
+    try:
+        _call(COMMANDS[name], f"unetdiff {name}", options)
+    except (InputError, argparse.ArgumentError) as error:
+        _refuse(name, str(error))
+    except OSError as error:
+        if error.filename is None and error.errno not in DISK_FULL:
+            raise
+        _refuse(name, f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    return 0
+
+
+def _front(argv: Sequence[str]) -> list[str]:
+    """The command's name and its arguments; `--help`, `--version` and an unknown name end here."""
+    parser = argparse.ArgumentParser(
+        prog="unetdiff",
+        description="The time-conditioned diffusion U-Net.",
+        epilog="commands:\n" + "\n".join(f"  {name:<18}{command.summary}" for name, command in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"unetdiff {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of the below; see its own --help")
+    name = parser.parse_args(argv[:1]).command
+    return [name, *argv[1:]]
+
+
+def _call(command: Command, prog: str, options: Sequence[str]) -> None:
+    module = command.load()
+    parser = module.parser()
+    parser.prog = prog
+    parser.exit_on_error = False
+    module.run(parser.parse_args([_underscored(option) for option in options]))
+
+
+def _underscored(argument: str) -> str:
+    """Options are named like the fields that they set, but `--skip-scale` is as good as `--skip_scale`."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def _refuse(name: str, message: str) -> NoReturn:
+    print(f"unetdiff {name}: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

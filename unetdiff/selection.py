@@ -1,0 +1,50 @@
+"""Which classes and which seeds: "0-9", "3,5,8-11", "Sneaker" to numbers."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from unetdiff.errors import InputError
+
+__all__ = ["select_classes", "select_numbers"]
+
+
+def select_numbers(text: str, limit: int, what: str) -> tuple[int, ...]:
+    """Numbers below `limit` from a list of numbers and ranges, both ends included, each number once."""
+    return _unique([number for part in text.split(",") for number in _numbers(part.strip(), limit, what)])
+
+
+def select_classes(text: str | None, names: Sequence[str]) -> tuple[int, ...]:
+    """Class indices from numbers, ranges and names (in any case); all classes if `text` is None."""
+    if text is None:
+        return tuple(range(len(names)))
+    chosen: list[int] = []
+    for part in (part.strip() for part in text.split(",")):
+        if re.fullmatch(r"[\d\s-]*", part):
+            chosen += _numbers(part, len(names), "classes")
+        else:
+            chosen.append(_named(part, names))
+    return _unique(chosen)
+
+
+def _numbers(part: str, limit: int, what: str) -> range:
+    match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
+    if match is None:
+        raise InputError(f"{what}: a number or a range such as 0-9 expected, got {part!r}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not first <= last < limit:
+        raise InputError(f"{what}: numbers from 0 to {limit - 1} in increasing order expected, got {part!r}")
+    return range(first, last + 1)
+
+
+def _named(part: str, names: Sequence[str]) -> int:
+    folded = [name.casefold() for name in names]
+    if part.casefold() in folded:
+        return folded.index(part.casefold())
+    nearest = difflib.get_close_matches(part.casefold(), folded, n=1, cutoff=0.5)
+    hint = f"did you mean {names[folded.index(nearest[0])]!r}?" if nearest else f"known are {', '.join(names)}"
+    raise InputError(f"classes: the name of a class expected, got {part!r}; {hint}")
+
+
+def _unique(numbers: list[int]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(numbers))
