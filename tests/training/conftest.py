@@ -1,0 +1,53 @@
+"""A run small enough for a test: a real part of Fashion-MNIST, a network of two levels of eight channels."""
+
+from dataclasses import replace
+
+import pytest
+from accelerate.state import AcceleratorState
+
+from unetdiff.config import LevelConfig, MidConfig, ResnetConfig, UNetConfig
+from unetdiff.data import DataConfig, prepare
+from unetdiff.training.config import OptimizerConfig, PreviewConfig, TrainConfig
+
+
+@pytest.fixture(autouse=True)
+def _cpu(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)  # it is a singleton that remembers the precision
+
+
+@pytest.fixture
+def model():
+    return UNetConfig(
+        in_channels=1,
+        out_channels=1,
+        num_classes=10,
+        levels=(LevelConfig(channels=8, depth=1), LevelConfig(channels=8, depth=1)),
+        mid=MidConfig(depth=0),
+        resnet=ResnetConfig(dropout=0.1),
+    )
+
+
+@pytest.fixture
+def small_run(tmp_path, fashion_mnist, model):
+    """Makes configurations: `small_run("name", batch_size=4)` writes into a folder of its own."""
+    default = TrainConfig(
+        out=tmp_path,
+        data=DataConfig(source="fashion-mnist"),
+        model=model,
+        optimizer=OptimizerConfig(lr=1e-3, warmup_steps=2, decay="linear", weight_decay=0.01),
+        preview=PreviewConfig(every=0),
+        steps=6,
+        batch_size=8,
+        num_workers=0,
+        log_every=1,
+        checkpoint_every=2,
+        seed=3,
+    )
+    return lambda name="run", **changes: replace(default, out=tmp_path / name, **changes)
+
+
+@pytest.fixture
+def data(fashion_mnist):
+    return prepare(DataConfig(source="fashion-mnist"))

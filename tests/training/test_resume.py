@@ -1,0 +1,96 @@
+"""Killed and resumed training equals uninterrupted training bit for bit, on one CPU process."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+from unetdiff.training.checkpoint import checkpoints
+from unetdiff.training.loop import Trainer
+from unetdiff.training.resume import starting_point
+
+
+class Killed(BaseException):
+    """Leaves the loop wherever it is, as a kill does: nothing may catch it and tidy up."""
+
+
+def train(config, data, kill_after=None, signal_after=None):
+    """Start or go on, as the command does; die after `kill_after` steps in all, or receive SIGTERM."""
+    trainer = Trainer(config, data)
+    start = starting_point(trainer.folder.checkpoints, "auto")
+    if start is not None:
+        trainer.resume(start)
+    step = trainer.optimizer_step
+
+    def interrupted(batches):
+        if trainer.state.step == kill_after:
+            raise Killed
+        if trainer.state.step == signal_after:
+            signal.raise_signal(signal.SIGTERM)
+        return step(batches)
+
+    trainer.optimizer_step = interrupted
+    finished = trainer.fit()
+    return trainer, finished
+
+
+def assert_same(trainer, reference):
+    for file, tensors in reference.state.tensors().items():
+        for key, tensor in tensors.items():
+            assert torch.equal(trainer.state.tensors()[file][key], tensor), f"{file} {key}"
+
+
+def logged(trainer):
+    lines = [json.loads(line) for line in trainer.folder.metrics.read_text().splitlines()]
+    return [(line["step"], line["loss"], line["lr"], line["grad_norm"]) for line in lines]
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("kill_after", [1, 3, 4, 5])
+def test_a_kill_at_any_step_changes_nothing(small_run, data, parts, kill_after):
+    reference, finished = train(small_run("whole", accumulation=parts), data)
+    assert finished
+    with pytest.raises(Killed):
+        train(small_run("killed", accumulation=parts), data, kill_after=kill_after)
+    trainer, finished = train(small_run("killed", accumulation=parts), data)
+    assert finished
+    assert_same(trainer, reference)
+    assert logged(trainer) == logged(reference)
+
+
+def test_worker_processes_change_nothing(small_run, data):
+    reference, _ = train(small_run("whole"), data)
+    trainer, _ = train(small_run("workers", num_workers=1), data)
+    assert_same(trainer, reference)
+
+
+def test_a_signal_ends_the_step_and_saves(small_run, data):
+    reference, _ = train(small_run("whole"), data)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    trainer, finished = train(small_run("stopped"), data, signal_after=2)
+    assert not finished
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [path.name for path in checkpoints(trainer.folder.checkpoints)][-1] == "step-0000003"
+    trainer, finished = train(small_run("stopped"), data)
+    assert finished
+    assert_same(trainer, reference)
+
+
+def test_a_finished_run_has_nothing_to_do(small_run, data):
+    reference, _ = train(small_run(), data)
+    written = (reference.folder.model / "denoiser.json").stat().st_mtime_ns
+    trainer, finished = train(small_run(), data)
+    assert finished
+    assert_same(trainer, reference)
+    assert (trainer.folder.model / "denoiser.json").stat().st_mtime_ns == written
+
+
+def test_seconds_go_on(small_run, data):
+    with pytest.raises(Killed):
+        train(small_run(), data, kill_after=4)
+    trainer, _ = train(small_run(), data)
+    lines = [json.loads(line) for line in trainer.folder.metrics.read_text().splitlines()]
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    assert len(set(seconds)) == len(seconds) == 6

@@ -1,0 +1,102 @@
+"""`unetdiff train`: train a U-Net as a configuration says, or go on with a run that was stopped."""
+
+import dataclasses
+import sys
+from functools import partial
+
+import jsonargparse
+import torch
+
+import samplers
+from unetdiff.atomic import replacing
+from unetdiff.config import UNetConfig
+from unetdiff.data import prepare
+from unetdiff.denoiser import Denoiser
+from unetdiff.errors import InputError
+from unetdiff.model_folder import ModelInfo
+from unetdiff.pictures import grid, save_png, to_uint8
+from unetdiff.plain import to_plain
+from unetdiff.training.config import PreviewConfig, TrainConfig
+from unetdiff.training.loop import Trainer
+from unetdiff.training.resume import starting_point
+from unetdiff.training.run_folder import RunFolder
+from unetdiff.training.summary import check_fit, model_info
+
+__all__ = ["parser", "run", "train_config"]
+
+INTERRUPTED = 130
+
+
+def parser() -> jsonargparse.ArgumentParser:
+    """Every field of `TrainConfig` is an option."""
+    result = jsonargparse.ArgumentParser(description="Train a U-Net, or go on with a run that was stopped.")
+    result.add_argument("--config", action="config", help="YAML file with any of the options below")
+    result.add_argument(
+        "--resume",
+        type=str,
+        default="auto",
+        help="auto: go on from the newest checkpoint in out, if any; never; or the folder of a checkpoint",
+    )
+    result.add_class_arguments(TrainConfig)
+    result.set_defaults({"model.levels": [to_plain(level) for level in UNetConfig().levels]})
+    return result
+
+
+def run(args: jsonargparse.Namespace) -> None:
+    """Train to the end, or until a signal: then save, say how to go on, and exit with status 130."""
+    config = train_config(args)
+    folder = RunFolder(config.out)
+    start = starting_point(folder.checkpoints, args.resume)
+    data = prepare(config.data)
+    check_fit(config, data)
+    preview = partial(_preview, config=config.preview, info=model_info(config, data, step=0), folder=folder)
+    trainer = Trainer(config, data, preview if config.preview.every else None)
+    if start is not None:
+        trainer.resume(start)
+    if trainer.is_main:
+        folder.prepare()
+        _write_config(folder, args)
+    finished = trainer.fit()
+    if trainer.is_main and finished:
+        print(f"all {trainer.state.step} steps are made; the model is in {folder.model}")
+    if not finished:
+        print(f"saved at step {trainer.state.step}; to go on: train.py --config {folder.config}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def train_config(args: jsonargparse.Namespace) -> TrainConfig:
+    """What the options of `parser` say.
+
+    Raises:
+        InputError: a value that its field cannot take.
+    """
+    try:
+        values = parser().instantiate(args)
+        return TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _write_config(folder: RunFolder, args: jsonargparse.Namespace) -> None:
+    """Everything that was set, but not where it was read from nor where this start went on from."""
+    settings = args.clone()
+    for option in ("config", "resume"):
+        settings.pop(option, None)
+    text = parser().dump(settings, skip_unset=False, skip_validation=True)
+    with replacing(folder.config) as staged:
+        staged.write_text(text, encoding="utf-8")
+
+
+def _preview(denoiser: Denoiser, step: int, *, config: PreviewConfig, info: ModelInfo, folder: RunFolder) -> None:
+    """Sample with Heun's method on a Karras grid; a row is a class, where the network has classes."""
+    device = denoiser.unet.device
+    classes = denoiser.unet.config.num_classes
+    images = config.rows * config.columns
+    noise = samplers.PerImageNoise(range(config.seed, config.seed + images), info.data.shape, device=device)
+    labels = None if classes is None else torch.arange(images, device=device) // config.columns % classes
+    sigmas = samplers.karras(config.steps, info.sigma_min, info.sigma_max)
+    denoise = partial(denoiser, class_labels=labels)
+    result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
+    names = [info.data.classes[row % classes] for row in range(config.rows)] if classes else None
+    facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
+    save_png(folder.samples / f"step-{step:07d}.png", grid(to_uint8(result), config.columns, names, scale=2), facts)

@@ -1,0 +1,1 @@
+"""Training: the run's configuration, the loop on accelerate, the averaged weights, exact resume."""

@@ -1,0 +1,135 @@
+"""Checkpoints of a run: `checkpoints/step-0001000/` holds everything that going on bit for bit needs.
+
+    weights.safetensors  ema.safetensors  optimizer.safetensors
+    state.json            step, seconds, gradient scale (fp16), versions, and what a run that goes on must share
+
+No random state is among it: all noise is keyed on the step. A folder appears by one rename: one that exists is whole.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+
+from unetdiff import __version__
+from unetdiff.atomic import replacing_folder
+from unetdiff.errors import InputError
+from unetdiff.training.ema import EMA
+from unetdiff.training.identity import differences
+from unetdiff.training.optimizer import optimizer_tensors
+from unetdiff.unet import UNet
+
+__all__ = ["TrainingState", "checkpoints", "prune", "restore", "save", "step_of"]
+
+PREFIX = "step-"
+
+
+@dataclass
+class TrainingState:
+    """What training changes: `step` optimiser steps have been made, in `seconds`."""
+
+    unet: UNet
+    ema: EMA[UNet]
+    optimizer: torch.optim.Optimizer
+    scaler: GradScaler | None
+    step: int = 0
+    seconds: float = 0.0
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors themselves, not copies, by file and name."""
+        return {
+            "weights.safetensors": self.unet.state_dict(),
+            "ema.safetensors": self.ema.model.state_dict(),
+            "optimizer.safetensors": optimizer_tensors(self.optimizer),
+        }
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, oldest first."""
+    return sorted(folder.glob(f"{PREFIX}*"), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The number of optimiser steps that a checkpoint's name tells."""
+    number = checkpoint.name.removeprefix(PREFIX)
+    if not number.isdecimal():
+        raise InputError(f"{checkpoint}: expected a checkpoint folder like {PREFIX}0001000, got {checkpoint.name}")
+    return int(number)
+
+
+def save(folder: Path, state: TrainingState, identity: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of `state.step` into `folder` and give its path.
+
+    Raises:
+        OSError, SafetensorError: the disk is full or refuses; what was there before stays as it was.
+    """
+    checkpoint = folder / f"{PREFIX}{state.step:07d}"
+    facts = {
+        "step": state.step,
+        "seconds": state.seconds,
+        "scaler": None if state.scaler is None else state.scaler.state_dict(),
+        "versions": {"unetdiff": __version__, "torch": torch.__version__},
+        "identity": identity,
+    }
+    with replacing_folder(checkpoint) as staged:
+        for name, tensors in state.tensors().items():
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, staged / name)
+        (staged / "state.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return checkpoint
+
+
+def restore(checkpoint: Path, state: TrainingState, identity: Mapping[str, Any]) -> None:
+    """Bring `state` to where `checkpoint` stands.
+
+    Raises:
+        InputError: a file is missing or damaged, or the checkpoint is of a run that differs in its identity.
+    """
+    facts = _read_facts(checkpoint / "state.json")
+    different = differences(facts["identity"], identity)
+    if different:
+        raise InputError(
+            f"{checkpoint} belongs to another run: {'; '.join(different)}; choose another out, or restore it"
+        )
+    stored = {name: _read_tensors(checkpoint / name, like) for name, like in state.tensors().items()}
+    for name, tensors in state.tensors().items():
+        for key, tensor in tensors.items():
+            tensor.copy_(stored[name][key])  # in place: memory formats stay
+    if state.scaler is not None:
+        state.scaler.load_state_dict(facts["scaler"])
+    state.step, state.seconds = facts["step"], facts["seconds"]
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints."""
+    for checkpoint in checkpoints(folder)[:-keep]:
+        shutil.rmtree(checkpoint)
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected the state of a checkpoint, got: {error}") from error
+    return facts
+
+
+def _read_tensors(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: expected a whole safetensors file, got: {error}; give --resume an older checkpoint"
+        ) from error
+    if {name: tensor.shape for name, tensor in tensors.items()} != {
+        name: tensor.shape for name, tensor in like.items()
+    }:
+        raise InputError(f"{path}: expected the tensors of this run, got others")
+    return tensors

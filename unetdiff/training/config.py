@@ -1,0 +1,101 @@
+"""What a training run is, as data: `TrainConfig` is everything that `config.yaml` of a run folder holds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from unetdiff.config import UNetConfig
+from unetdiff.data.config import DataConfig
+from unetdiff.losses import EDMObjective, Objective
+from unetdiff.plain import require
+
+__all__ = ["OptimizerConfig", "PreviewConfig", "TrainConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019), with a learning rate counted in optimiser steps.
+
+    The rate rises linearly over `warmup_steps` and then falls to zero at the end of the run (`decay`). `weight_decay`
+    applies to weight matrices and kernels alone. `clip_norm` bounds the norm of the whole gradient; null: no bound.
+    """
+
+    kind: Literal["adam", "adamw"] = "adamw"
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    decay: Literal["none", "linear", "cosine"] = "none"
+    clip_norm: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "optimizer.lr", "a positive number", self.lr)
+        require(all(0 <= beta < 1 for beta in self.betas), "optimizer.betas", "two numbers in [0, 1)", self.betas)
+        require(self.eps > 0, "optimizer.eps", "a positive number", self.eps)
+        require(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
+        require(self.warmup_steps >= 0, "optimizer.warmup_steps", "0 or more", self.warmup_steps)
+        bounded = self.clip_norm is None or self.clip_norm > 0
+        require(bounded, "optimizer.clip_norm", "a positive number or null", self.clip_norm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig:
+    """A grid of samples from the averaged weights, drawn with the same seeds every `every` steps (0: never).
+
+    Each row shows a class; seeds count up from `seed`.
+    """
+
+    every: int = 1000
+    rows: int = 10
+    columns: int = 8
+    steps: int = 18
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.every >= 0, "preview.every", "0 or more", self.every)
+        for name in ("rows", "columns", "steps"):
+            require(getattr(self, name) >= 1, f"preview.{name}", "a positive number", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One run. All counts are in optimiser steps, each over `batch_size` images of all processes together.
+
+    `accumulation`: a process takes its share of a batch in that many parts. `ema_decay`: the average that the model
+    folder holds warms up to this factor per step. `class_dropout`: share of images that train the null class (for
+    classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
+    """
+
+    out: Path
+    data: DataConfig
+    model: UNetConfig
+    objective: Objective = field(default_factory=EDMObjective)
+    optimizer: OptimizerConfig = OptimizerConfig()
+    preview: PreviewConfig = PreviewConfig()
+    seed: int = 0
+    steps: int = 100_000
+    batch_size: int = 128
+    accumulation: int = 1
+    ema_decay: float = 0.999
+    class_dropout: float = 0.1
+    num_workers: int = 1
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    compile: bool = False
+    gradient_checkpointing: bool = False
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "log_every", "keep_checkpoints"):
+            require(getattr(self, name) >= 1, name, "a positive number", getattr(self, name))
+        for name in ("seed", "num_workers", "checkpoint_every"):
+            require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        require(0 <= self.ema_decay < 1, "ema_decay", "a number in [0, 1)", self.ema_decay)
+        require(0 <= self.class_dropout <= 1, "class_dropout", "a probability", self.class_dropout)
+        warmup = self.optimizer.warmup_steps
+        require(warmup < self.steps, "optimizer.warmup_steps", f"fewer than the run's {self.steps} steps", warmup)
+        divides = self.batch_size % self.accumulation == 0
+        require(divides, "accumulation", f"a divisor of batch_size {self.batch_size}", self.accumulation)

@@ -1,0 +1,164 @@
+"""The training loop: optimiser steps, from wherever the run folder stands to the last one.
+
+A step's noise is keyed on the global index of its samples and its dropout on (seed, step, part, process), so a run that
+was stopped and goes on makes the same numbers as one that was not.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError
+from torch.utils.data import DataLoader
+
+from unetdiff.data import Batch, PackedDataset, SampleStream
+from unetdiff.denoiser import Denoiser
+from unetdiff.errors import InputError
+from unetdiff.model_folder import save_model
+from unetdiff.training import checkpoint
+from unetdiff.training.checkpoint import TrainingState
+from unetdiff.training.config import TrainConfig
+from unetdiff.training.ema import EMA
+from unetdiff.training.identity import identity
+from unetdiff.training.interrupt import StopRequest, ignore_signals
+from unetdiff.training.meter import Meter, TimedIterator
+from unetdiff.training.metrics import MetricsLog
+from unetdiff.training.optimizer import build_optimizer
+from unetdiff.training.progress import progress
+from unetdiff.training.run_folder import RunFolder
+from unetdiff.training.step import OptimizerStep
+from unetdiff.training.summary import check_fit, model_info
+from unetdiff.unet import UNet
+
+__all__ = ["Preview", "Trainer"]
+
+Preview = Callable[[Denoiser, int], None]
+"""`preview(denoiser, step)` shows what the averaged weights can do."""
+
+
+class Trainer:
+    """A run on this process's share of the machine; `fit` makes it and keeps its folder up to date."""
+
+    def __init__(self, config: TrainConfig, data: PackedDataset, preview: Preview | None = None) -> None:
+        check_fit(config, data)
+        self.config, self.data, self.preview = config, data, preview
+        self.folder = RunFolder(config.out)
+        self.identity = identity(config, data)
+        self.accelerator = _accelerator(config)
+        self.state = self._build()
+        self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes."""
+        return bool(self.accelerator.is_main_process)
+
+    def resume(self, start: Path) -> None:
+        """Go on from a checkpoint instead of the beginning."""
+        checkpoint.restore(start, self.state, self.identity)
+
+    def fit(self) -> bool:
+        """Train up to `config.steps`; False if a signal stopped it before. Either way the run folder is complete."""
+        config, state, main = self.config, self.state, self.is_main
+        log = MetricsLog(self.folder.metrics, state.step) if main else None
+        meter = Meter(config.batch_size, state.seconds)
+        batches = TimedIterator(self._batches())
+        stopped = False
+        with StopRequest() as stop, progress(state.step, config.steps, enabled=main) as display:
+            while state.step < config.steps and not stopped:
+                began = time.perf_counter()
+                update = self.optimizer_step(batches)
+                meter.add(update, time.perf_counter() - began, batches.take_waited())
+                state.seconds = meter.seconds
+                display.step()
+                stopped = self._any(stop.requested)
+                if log is not None and (stopped or self._due(config.log_every)):
+                    record = meter.record(state.step, update.lr)
+                    log.append(asdict(record))
+                    display.record(record)
+                if main and (stopped or self._due(config.checkpoint_every)):
+                    self._save()
+                if main and self.preview is not None and self._due(config.preview.every):
+                    self.preview(Denoiser(state.ema.model, config.objective.preconditioning).eval(), state.step)
+        self.accelerator.end_training()
+        return state.step >= config.steps
+
+    def _build(self) -> TrainingState:
+        """The network with its first weights, its average and its optimiser, on the device."""
+        config = self.config
+        torch.manual_seed(config.seed)
+        unet = UNet(config.model).to(self.accelerator.device).train()
+        if config.channels_last:
+            unet.to(memory_format=torch.channels_last)
+        ema = EMA(unet, config.ema_decay)
+        if config.gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
+        if config.compile:
+            unet.compile_blocks()
+        optimizer = build_optimizer(config.optimizer, unet)
+        return TrainingState(unet=unet, ema=ema, optimizer=optimizer, scaler=self.accelerator.scaler)
+
+    def _batches(self) -> Iterator[Batch]:
+        """This process's share of the batches that are left."""
+        config, accelerator = self.config, self.accelerator
+        stream = SampleStream(
+            self.data,
+            seed=config.seed,
+            global_batch=config.batch_size,
+            steps=config.steps - self.state.step,
+            start_step=self.state.step,
+            micro_batches=config.accumulation,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+            flip=config.data.flip,
+        )
+        return iter(
+            DataLoader(
+                stream,
+                batch_size=None,
+                num_workers=config.num_workers,
+                worker_init_fn=ignore_signals,
+                pin_memory=accelerator.device.type == "cuda",
+            )
+        )
+
+    def _due(self, every: int) -> bool:
+        """Whether something that happens every so many steps (0: only at the end) happens now."""
+        return self.state.step == self.config.steps or (every > 0 and self.state.step % every == 0)
+
+    def _any(self, requested: bool) -> bool:
+        """Whether any process was asked to stop: all have to leave the loop at the same step."""
+        flag = torch.tensor(float(requested), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum"))
+
+    def _save(self) -> None:
+        """Refresh the model folder, then the checkpoint: one that exists never has an older model beside it."""
+        folder, state = self.folder, self.state
+        try:
+            save_model(folder.model, state.ema.model, model_info(self.config, self.data, state.step))
+            checkpoint.save(folder.checkpoints, state, self.identity)
+        except (OSError, SafetensorError) as error:
+            kept = checkpoint.checkpoints(folder.checkpoints)
+            rest = f"{kept[-1]} is intact: start again to go on from it" if kept else "it would have been the first"
+            expected = f"step {state.step}: expected room for a checkpoint in {folder.root}"
+            raise InputError(f"{expected}, got: {error}; {rest}") from error
+        checkpoint.prune(folder.checkpoints, self.config.keep_checkpoints)
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    """Device, precision and processes; InputError where the configuration asks for what they cannot do."""
+    try:
+        accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    except ValueError as error:
+        raise InputError(f"mixed_precision: expected what this device can do, got: {error}") from error
+    if config.mixed_precision != "no" and not accelerator.native_amp:  # accelerate trains in float32 then
+        device = accelerator.device.type
+        raise InputError(f"mixed_precision: expected what a {device} can do, got {config.mixed_precision}")
+    parts = config.accumulation * accelerator.num_processes
+    if config.batch_size % parts:
+        expected = f"a multiple of {parts} (accumulation x processes)"
+        raise InputError(f"batch_size: expected {expected}, got {config.batch_size}")
+    return accelerator

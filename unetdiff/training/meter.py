@@ -1,0 +1,91 @@
+"""What training costs and gains, averaged over the steps between two records."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from unetdiff.training.step import Update
+
+__all__ = ["Meter", "Record", "TimedIterator"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A line of `metrics.jsonl`.
+
+    `loss` and `grad_norm` (before clipping; null where fp16 overflowed) are means over the steps since the last record,
+    `lr` is that of the last one. `data_wait_share` is the part of a step's time spent waiting for images, `seconds` the
+    training time of the whole run.
+    """
+
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float | None
+    images_per_s: float
+    step_seconds: float
+    data_wait_share: float
+    seconds: float
+
+
+class Meter:
+    """Sums over steps; `record` gives their means and starts again."""
+
+    def __init__(self, batch_size: int, seconds: float) -> None:
+        self.batch_size = batch_size
+        self.seconds = seconds
+        self._clear()
+
+    def add(self, update: Update, seconds: float, waited: float) -> None:
+        """Count one step that took `seconds`, `waited` of them for data."""
+        self.seconds += seconds
+        self._steps += 1
+        self._loss += update.loss
+        self._grad_norm += update.grad_norm
+        self._time += seconds
+        self._waited += waited
+
+    def record(self, step: int, lr: float) -> Record:
+        """Means since the last record."""
+        record = Record(
+            step=step,
+            loss=self._loss / self._steps,
+            lr=lr,
+            grad_norm=self._grad_norm / self._steps if math.isfinite(self._grad_norm) else None,
+            images_per_s=self._steps * self.batch_size / self._time,
+            step_seconds=self._time / self._steps,
+            data_wait_share=self._waited / self._time,
+            seconds=self.seconds,
+        )
+        self._clear()
+        return record
+
+    def _clear(self) -> None:
+        self._steps = 0
+        self._loss = self._grad_norm = self._time = self._waited = 0.0
+
+
+class TimedIterator(Generic[T]):
+    """The same items, and how long they were waited for."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self.items = items
+        self._waited = 0.0
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        began = time.perf_counter()
+        item = next(self.items)
+        self._waited += time.perf_counter() - began
+        return item
+
+    def take_waited(self) -> float:
+        """Seconds waited since the last call."""
+        waited, self._waited = self._waited, 0.0
+        return waited

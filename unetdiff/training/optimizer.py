@@ -1,0 +1,58 @@
+"""Adam(W) over the parameters of a network, and its learning rate as a pure function of the optimiser step."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unetdiff.training.config import OptimizerConfig
+
+__all__ = ["build_optimizer", "learning_rate", "optimizer_tensors"]
+
+
+def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Adam or AdamW with named parameters; weight decay leaves biases, gains and other vectors alone."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [(name, parameter) for name, parameter in named if parameter.ndim > 1]},
+        {"params": [(name, parameter) for name, parameter in named if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.kind]
+    optimizer: torch.optim.Optimizer = kind(
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    for _, parameter in named:  # now instead of at the first step, so that a checkpoint always finds its place
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return optimizer
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Rate of update number `step` (from 0) of a run of `steps`: linear warm-up, then decay that ends at `steps`."""
+    warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    progress = max(0, step - config.warmup_steps) / (steps - config.warmup_steps)
+    decay = {
+        "none": 1.0,
+        "linear": 1.0 - progress,
+        "cosine": (1.0 + math.cos(math.pi * progress)) / 2,
+    }[config.decay]
+    return config.lr * warmup * decay
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory, `{parameter name}:{step, exp_avg, exp_avg_sq}`."""
+    return {
+        f"{name}:{key}": value
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["param_names"], group["params"], strict=True)
+        for key, value in optimizer.state[parameter].items()
+    }

@@ -1,0 +1,105 @@
+"""One optimiser step: the gradient of the mean loss over the global batch, part by part, then the update."""
+
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from unetdiff.data import Batch
+from unetdiff.denoiser import Denoiser
+from unetdiff.errors import InputError
+from unetdiff.losses import denoising_loss
+from unetdiff.training.checkpoint import TrainingState
+from unetdiff.training.config import TrainConfig
+from unetdiff.training.optimizer import learning_rate
+from unetdiff.unet import NULL_CLASS
+
+__all__ = ["OptimizerStep", "Update"]
+
+SMALLEST_GRADIENT_SCALE = 2.0**-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What one step was: mean loss of the global batch, norm of its gradient before clipping, learning rate."""
+
+    loss: float
+    grad_norm: float
+    lr: float
+
+
+class OptimizerStep:
+    """Calling it makes the next step of `state`, as this process's share of the global batch."""
+
+    def __init__(self, config: TrainConfig, accelerator: Accelerator, state: TrainingState) -> None:
+        self.config, self.accelerator, self.state = config, accelerator, state
+        denoiser = Denoiser(state.unet, config.objective.preconditioning).train()
+        self.denoiser, self.optimizer = accelerator.prepare(denoiser, state.optimizer)
+
+    def __call__(self, batches: Iterator[Batch]) -> Update:
+        """Take one batch per part of the accumulation.
+
+        Raises:
+            InputError: the loss or the gradient is not finite; nothing was updated.
+        """
+        config, state = self.config, self.state
+        loss = self._accumulate(batches)
+        clip_norm = math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm
+        grad_norm = self.accelerator.clip_grad_norm_(state.unet.parameters(), clip_norm)
+        lr = learning_rate(config.optimizer, state.step, config.steps)
+        update = Update(loss=loss.item(), grad_norm=grad_norm.item(), lr=lr)
+        self._require_finite(update)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        state.ema.update(state.unet, state.step)
+        state.step += 1
+        return update
+
+    def _accumulate(self, batches: Iterator[Batch]) -> Tensor:
+        """Leave the gradient of the mean loss in the parameters; processes exchange it with the last part."""
+        parts = self.config.accumulation
+        total = torch.zeros((), device=self.accelerator.device)
+        for part in range(parts):
+            batch = next(batches).to(self.accelerator.device, non_blocking=True)
+            self._seed(part)
+            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.denoiser):
+                loss = self._loss(batch) / parts
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        mean: Tensor = self.accelerator.reduce(total, "mean")
+        return mean
+
+    def _loss(self, batch: Batch) -> Tensor:
+        objective = self.config.objective
+        labels = None
+        if self.config.model.num_classes is not None:
+            assert batch.labels is not None
+            labels = batch.labels.where(batch.dropout >= self.config.class_dropout, NULL_CLASS)
+        sigma = objective.sigma(batch.uniform)
+        return denoising_loss(self.denoiser, objective, batch.images, batch.noise, sigma, class_labels=labels).mean()
+
+    def _seed(self, part: int) -> None:
+        """Seed dropout, so that no generator's state has to be saved."""
+        key = (self.config.seed, self.state.step, part, self.accelerator.process_index)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+    def _require_finite(self, update: Update) -> None:
+        finite = math.isfinite(update.loss) and math.isfinite(update.grad_norm)
+        if not (finite or self._rescaling(update)):
+            raise InputError(
+                f"step {self.state.step}: expected a finite loss and gradient, got loss {update.loss:g} and gradient "
+                f"norm {update.grad_norm:g} at learning rate {update.lr:g}; the step was not made. "
+                "Lower optimizer.lr or optimizer.clip_norm and start again to go on from the last checkpoint"
+            )
+
+    def _rescaling(self, update: Update) -> bool:
+        """Whether this is the overflow that fp16 expects: the scaler then skips the update and lowers its scale."""
+        scaler = self.state.scaler
+        return scaler is not None and math.isfinite(update.loss) and scaler.get_scale() >= SMALLEST_GRADIENT_SCALE

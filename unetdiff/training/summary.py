@@ -1,0 +1,52 @@
+"""Where a network meets its data: whether they fit, and what the model folder tells about the training."""
+
+from unetdiff.data import PackedDataset
+from unetdiff.errors import InputError
+from unetdiff.model_folder import DataInfo, ModelInfo
+from unetdiff.training.config import TrainConfig
+
+__all__ = ["check_fit", "model_info"]
+
+
+def check_fit(config: TrainConfig, data: PackedDataset) -> None:
+    """Raise InputError where `config.model` cannot take the images or the labels of `data`."""
+    source, model = config.data.source, config.model
+    _, channels, height, width = data.images.shape
+    for name in ("in_channels", "out_channels"):
+        _require(getattr(model, name) == channels, f"model.{name}", f"the {channels} of {source}", getattr(model, name))
+    size = model.sample_size
+    _require(size in (None, (height, width)), "model.sample_size", f"the {(height, width)} of {source}", size)
+    if model.num_classes is not None:
+        _require(data.labels is not None, "model.num_classes", f"null, as {source} has no labels", model.num_classes)
+        last = -1 if data.labels is None else int(data.labels.max())
+        _require(last < model.num_classes, "model.num_classes", f"labels 0 to {last} of {source}", model.num_classes)
+
+
+def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo:
+    """The description of the model as it is after `step` steps."""
+    _, channels, height, width = data.images.shape
+    objective = config.objective
+    sigma_min, sigma_max = objective.sigma_range
+    return ModelInfo(
+        preconditioning=objective.preconditioning,
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
+        data=DataInfo(channels=channels, height=height, width=width, classes=data.classes),
+        training={
+            "data": config.data.source,
+            "objective": repr(objective),
+            "optimiser steps": step,
+            "images": step * config.batch_size,
+            "batch size": config.batch_size,
+            "optimiser": config.optimizer.kind,
+            "learning rate": config.optimizer.lr,
+            "EMA decay": config.ema_decay,
+            "class dropout": config.class_dropout,
+            "seed": config.seed,
+        },
+    )
+
+
+def _require(condition: bool, field: str, expected: str, got: object) -> None:
+    if not condition:
+        raise InputError(f"{field}: expected {expected}, got {got}")
