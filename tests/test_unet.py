@@ -248,6 +248,7 @@ def test_full_graph_with_the_eager_result(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # inductor warns about torch's own code
 def test_compiled_blocks_give_the_eager_result_and_keep_the_names():
     unet = random_unet(UNetConfig(in_channels=1, out_channels=1, levels=LEVELS[:1]))
     values, keys = inputs(unet.config), list(unet.state_dict())

@@ -43,7 +43,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ("ResnetBlock", "SpatialAttention", "Transformer")
-    _repeated_blocks = ("ResnetBlock", "SpatialAttention", "Transformer", "Downsample", "Upsample")
+    _repeated_blocks = ("ResnetBlock", "SpatialAttention", "Transformer")
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()

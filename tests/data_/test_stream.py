@@ -64,6 +64,7 @@ def test_start_step_goes_on_where_the_first_part_ended(data):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns wherever a thread was started
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one core
 def test_workers_give_the_same_batches_in_order(data):
     source = stream(data, steps=3, micro_batches=2)
     loaded = list(DataLoader(source, batch_size=None, num_workers=2, multiprocessing_context="fork"))
