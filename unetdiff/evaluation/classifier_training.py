@@ -67,7 +67,7 @@ def train_classifier(data: PackedDataset, training: ClassifierTraining) -> Class
         logits = classifier(shifted(batch.images, training.shift, shifts))
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=training.label_smoothing)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
     return classifier.eval()
