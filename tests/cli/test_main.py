@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jsonargparse
+import numpy as np
 import pytest
 
 from unetdiff.cli import main as cli
@@ -88,6 +89,16 @@ def test_other_errors_keep_their_traceback(command, error):
     command(error)
     with pytest.raises(type(error)):
         main(["try"])
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((2, 4, 4), np.uint8))
+    arguments = [sys.executable, "-m", "unetdiff", "data", "pack", str(tmp_path / "images.npy")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdout.close()
+        message = process.stderr.read()
+    assert process.returncode == 141
+    assert b"Error" not in message
 
 
 def test_ctrl_c_is_status_130(command):

@@ -7,6 +7,7 @@ A command is a module of this package with `parser()` and `run(args)`. It is imp
 import argparse
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from unetdiff.errors import InputError
 
 __all__ = ["COMMANDS", "Command", "main"]
 
+BROKEN_PIPE = 141  # as shells count a death by SIGPIPE
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -56,12 +58,15 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return 0; exit with status 2 on bad input, 130 on Ctrl-C."""
+    """Run one command and return 0; exit with status 2 on bad input, 130 on Ctrl-C, 141 without a reader."""
     name, *options = _front(sys.argv[1:] if argv is None else argv)
     try:
         _call(COMMANDS[name], f"unetdiff {name}", options)
     except (InputError, argparse.ArgumentError) as error:
         _refuse(name, str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print has no reader
+        sys.exit(BROKEN_PIPE)
     except OSError as error:
         if error.filename is None and error.errno not in DISK_FULL:
             raise
@@ -91,6 +96,7 @@ def _call(command: Command, prog: str, options: Sequence[str]) -> None:
     parser.prog = prog
     parser.exit_on_error = False
     module.run(parser.parse_args([_underscored(option) for option in options]))
+    sys.stdout.flush()  # here, where a reader that has gone is noticed
 
 
 def _underscored(argument: str) -> str:
