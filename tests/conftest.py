@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from unetdiff.cli.main import main
+
 DATA = Path(__file__).parent / "data"
 
 
@@ -28,3 +30,18 @@ def fashion_mnist(monkeypatch):
     """Make "fashion-mnist" mean 400 training and 100 test images; gives their folder."""
     monkeypatch.setenv("UNETDIFF_DATA", str(DATA))
     return DATA / "fashion-mnist"
+
+
+@pytest.fixture
+def refused(capsys):
+    """Give a function that runs a command, sees it exit with status 2 and no traceback, and gives what it said."""
+
+    def run(arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 2
+        message = capsys.readouterr().err
+        assert "Traceback" not in message
+        return message
+
+    return run

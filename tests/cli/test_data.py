@@ -33,15 +33,6 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
-def refused(arguments, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
-    message = capsys.readouterr().err
-    assert "Traceback" not in message
-    return message
-
-
 def truncate(folder, count):
     for path in sorted(folder.rglob("*.png"))[:count]:
         path.write_bytes(path.read_bytes()[:40])
@@ -61,20 +52,20 @@ def test_one_corrupt_image_in_a_hundred_is_named_and_left_out(folder, capsys, ca
 
 
 @pytest.mark.parametrize("command", [["data", "pack"], ["train", "--model.levels", "[{channels: 8}]", "--data.source"]])
-def test_more_corrupt_images_are_refused(folder, tmp_path, capsys, command):
+def test_more_corrupt_images_are_refused(folder, tmp_path, refused, command):
     truncate(folder, 3)
     extra = ["--out", str(tmp_path / "run")] if command[0] == "train" else []
-    message = refused([*command, str(folder), *extra], capsys)
+    message = refused([*command, str(folder), *extra])
     assert "unreadable images: expected at most 1% of 200, got 3" in message
     assert str(folder / "dark" / "001.png") in message
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("command", [["data", "pack"], ["train", "--model.levels", "[{channels: 8}]", "--data.source"]])
-def test_a_folder_without_images_is_refused(tmp_path, capsys, command):
+def test_a_folder_without_images_is_refused(tmp_path, refused, command):
     (tmp_path / "empty").mkdir()
     extra = ["--out", str(tmp_path / "run")] if command[0] == "train" else []
-    message = refused([*command, str(tmp_path / "empty"), *extra], capsys)
+    message = refused([*command, str(tmp_path / "empty"), *extra])
     assert f"{tmp_path}/empty: expected image files" in message
     assert not (tmp_path / "run").exists()
 
@@ -86,13 +77,13 @@ def test_a_folder_without_images_is_refused(tmp_path, capsys, command):
         ([0, 1], "labels: expected one label for each of 3 images"),
     ],
 )
-def test_bad_labels_are_refused(tmp_path, capsys, labels, message):
+def test_bad_labels_are_refused(tmp_path, refused, labels, message):
     np.savez(tmp_path / "data.npz", images=np.zeros((3, 8, 8), np.uint8), labels=np.array(labels))
-    assert message in refused(["data", "pack", str(tmp_path / "data.npz")], capsys)
+    assert message in refused(["data", "pack", str(tmp_path / "data.npz")])
 
 
-def test_unknown_options_are_refused(folder, capsys):
-    assert "--sise" in refused(["data", "pack", str(folder), "--sise", "8"], capsys)
+def test_unknown_options_are_refused(folder, refused):
+    assert "--sise" in refused(["data", "pack", str(folder), "--sise", "8"])
 
 
 def test_training_from_a_folder_of_images(folder, tmp_path):

@@ -52,16 +52,6 @@ def options(tmp_path, fashion_mnist, out):
     return ["train", "--config", str(tmp_path / "small.yaml"), "--out", str(out)]
 
 
-def refused(arguments, capsys):
-    """Exit with status 2: what was said."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
-    message = capsys.readouterr().err
-    assert "Traceback" not in message
-    return message
-
-
 def weights(out):
     return load_file(checkpoint.checkpoints(out / "checkpoints")[-1] / "weights.safetensors")
 
@@ -143,55 +133,55 @@ def test_the_objective_is_chosen_by_its_name(options):
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_bad_settings_are_named_and_nothing_is_written(options, out, extra, words, capsys):
-    assert words in refused([*options, *extra], capsys)
+def test_bad_settings_are_named_and_nothing_is_written(options, out, extra, words, refused):
+    assert words in refused([*options, *extra])
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
     ("line", "word"), [("stepz: 3", "stepz"), ("ema: {decays: 1}", "ema"), ("steps: [", "parsing config")]
 )
-def test_a_bad_config_file_is_refused(options, out, tmp_path, line, word, capsys):
+def test_a_bad_config_file_is_refused(options, out, tmp_path, line, word, refused):
     (tmp_path / "small.yaml").write_text(YAML + line)
-    assert word in refused(options, capsys)
+    assert word in refused(options)
     assert not out.exists()
 
 
-def test_labels_that_are_missing_are_refused(options, tmp_path, capsys):
+def test_labels_that_are_missing_are_refused(options, tmp_path, refused):
     np.save(tmp_path / "images.npy", np.zeros((20, 28, 28, 1), np.uint8))
-    message = refused([*options, "--data.source", str(tmp_path / "images.npy")], capsys)
+    message = refused([*options, "--data.source", str(tmp_path / "images.npy")])
     assert "model.num_classes: expected null, as" in message
 
 
-def test_an_out_that_cannot_be_written_is_refused(options, tmp_path, capsys):
+def test_an_out_that_cannot_be_written_is_refused(options, tmp_path, refused):
     (tmp_path / "file").write_text("")
-    message = refused([*options, "--out", str(tmp_path / "file" / "run")], capsys)
+    message = refused([*options, "--out", str(tmp_path / "file" / "run")])
     assert f"out: expected a folder that can be written, got {tmp_path}/file/run" in message
 
 
-def test_going_on_with_another_model_is_refused_and_the_run_stays(options, out, capsys):
+def test_going_on_with_another_model_is_refused_and_the_run_stays(options, out, refused):
     main(options)
     before = (out / "config.yaml").read_text()
-    message = refused([*options, "--model.levels", "[{channels: 16, depth: 1}, {channels: 8, depth: 1}]"], capsys)
+    message = refused([*options, "--model.levels", "[{channels: 16, depth: 1}, {channels: 8, depth: 1}]"])
     assert "model.levels.0.channels was 8, is 16" in message
     assert (out / "config.yaml").read_text() == before
 
 
-def test_a_truncated_checkpoint_is_named(options, out, capsys):
+def test_a_truncated_checkpoint_is_named(options, out, refused):
     main(options)
     file = checkpoint.checkpoints(out / "checkpoints")[-1] / "optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    assert str(file) in refused([*options, "--steps", "6"], capsys)
+    assert str(file) in refused([*options, "--steps", "6"])
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(options, out, capsys):
+def test_a_full_disk_keeps_the_last_checkpoint(options, out, refused):
     """The limit on the size of files makes the writers fail as a full disk does: half-way, in the kernel."""
     main([*options, "--steps", "2"])
     before = weights(out)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        message = refused(options, capsys)
+        message = refused(options)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "step 4: expected room for a checkpoint" in message
