@@ -97,7 +97,7 @@ def test_parameters_stand_under_their_nodes_names(network):
     assert heads <= {"time_proj", "time_embedding", "class_embedding", "add_embedding"}
 
 
-def test_every_skip_and_every_node_influences_the_output(network):
+def test_every_skip_influences_the_output(network):
     unet, values = network
     plain = unet(**values).sample
     for name in unet.skips:
@@ -211,6 +211,11 @@ def test_size_numbers_and_text_make_the_vector():
         ({"vector": torch.zeros(2, 3)}, "vector: expected 14 channels"),
         ({"skip_scale": [1.0]}, "skip_scale: expected one factor for each of 4 skips, got 1"),
         ({"skip_scale": {"conv_inn": 1.0}}, r"skip_scale: expected names among .*'conv_in'.* got \['conv_inn'\]"),
+        ({"down_block_additional_residuals": [torch.zeros(())] * 3}, "one tensor for each of 4 skips, got 3"),
+        (
+            {"added_cond_kwargs": {"text_embeds": torch.zeros(2, 6)}},
+            r"expected text_embeds and time_ids, got \['text_e",
+        ),
         ({"class_labels": torch.tensor([4, 0])}, r"class_labels: expected -1 to 3, got 4"),
     ],
 )
@@ -224,6 +229,8 @@ def test_unused_conditions_are_refused():
     unet = random_unet(NETWORKS["plain"])
     with pytest.raises(ValueError, match="class_labels: expected nothing"):
         unet(**inputs(unet.config), class_labels=torch.zeros(2, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"added_cond_kwargs: expected nothing, got \['image_embeds'\]"):
+        unet(**inputs(unet.config), added_cond_kwargs={"image_embeds": torch.zeros(2, 4)})
 
 
 def test_gradient_checkpointing_changes_neither_output_nor_gradients(network):

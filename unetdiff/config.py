@@ -187,8 +187,10 @@ class UNetConfig:
         timed = self.vector_time_channels is None or self.vector_channels is not None
         require(timed, "vector_time_channels", "null without vector_channels", self.vector_time_channels)
         require(self.time_channels % 2 == 0, "time.channels", "an even number", self.time_channels)
-        for level in self.levels:
-            self.resnet.groups(level.channels)
+        for node in self.nodes():
+            if node.kind == "resnet":
+                self.resnet.groups(node.in_channels + node.skip_channels)
+                self.resnet.groups(node.out_channels)
         if self.mid is not None and self.mid.attention is not None:
             self.mid.attention.heads_for(self.levels[-1].channels)
 

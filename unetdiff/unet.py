@@ -122,7 +122,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         embedding = self._embedding(x, timestep, class_labels, self._vector(vector, added_cond_kwargs))
         bias = self._attention_bias(x, encoder_hidden_states, encoder_attention_mask)
         scales = _scales(skip_scale, self.skips)
-        residuals = dict(zip(reversed(self.skips), down_block_additional_residuals or (), strict=False))
+        residuals = _residuals(down_block_additional_residuals, self.skips)
         features: dict[str, Tensor] = {}
         for node in self.nodes:
             name = node.skip_from
@@ -178,8 +178,11 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
 
     def _vector(self, vector: Tensor | None, added: Mapping[str, Tensor] | None) -> Tensor | None:
         """`vector`, or SDXL's: the pooled text embedding and the sinusoidal embeddings of the size numbers."""
-        if not added or self.config.vector_time_channels is None:
+        if not added:
             return vector
+        if self.config.vector_time_channels is None or not {"text_embeds", "time_ids"} <= set(added):
+            expected = "nothing" if self.config.vector_time_channels is None else "text_embeds and time_ids"
+            raise ValueError(f"added_cond_kwargs: expected {expected}, got {sorted(added)}")
         text, numbers = added["text_embeds"], added["time_ids"]
         times = self.add_time_proj(numbers.flatten()).reshape(numbers.shape[0], -1)
         return torch.cat([text, times.to(text.dtype)], dim=-1)
@@ -193,7 +196,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         return None if mask is None else (1 - mask.to(x.dtype))[:, None, None, :] * -10_000.0
 
     def compile_blocks(self) -> None:
-        """Compile block by block: equal blocks share their code, so that it takes seconds; state-dict keys stay.
+        """Compile block by block: equal blocks share their code, which is far less than the network; keys stay.
 
         The number of compiled variants is the number of different (block, width, size), above torch's usual limit.
         """
@@ -208,6 +211,16 @@ def _join(x: Tensor, skip: Tensor, residual: Tensor | None, scale: float | Tenso
     if scale is not None:
         skip = skip * (scale.to(skip.dtype)[..., None, None, None] if isinstance(scale, Tensor) else scale)
     return torch.cat([x, skip], dim=1)
+
+
+def _residuals(residuals: Sequence[Tensor] | None, skips: Sequence[str]) -> Mapping[str, Tensor]:
+    """ControlNet's residuals, which come outermost first, by the skip that they are added to."""
+    if residuals is None:
+        return {}
+    if len(residuals) != len(skips):
+        expected = f"one tensor for each of {len(skips)} skips"
+        raise ValueError(f"down_block_additional_residuals: expected {expected}, got {len(residuals)}")
+    return dict(zip(reversed(skips), residuals, strict=True))
 
 
 def _scales(skip_scale: SkipScale | None, skips: Sequence[str]) -> Mapping[str, float | Tensor]:

@@ -82,7 +82,7 @@ def evaluate(*arguments):
 
 def test_command_reports_both_shares(fashion_mnist, tmp_path, capsys):
     model, classifier = saved_model(tmp_path / "m", CLASSES), saved_classifier(tmp_path / "c")
-    options = ["--classifier", classifier, "--n", 23, "--steps", 2, "--batch", 10, "--out", tmp_path / "r.json"]
+    options = ["--classifier", classifier, "--n", 23, "--steps", 2, "--batch_size", 10, "--out", tmp_path / "r.json"]
     evaluate(model, *options)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["generated"] == {"overall": 2 / 23, "per_class": [0.0] * 9 + [1.0]}

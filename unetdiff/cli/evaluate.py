@@ -8,14 +8,13 @@ from functools import reduce
 from itertools import islice
 from operator import add
 from pathlib import Path
-from typing import Literal
 
 import jsonargparse
 import torch
 
 import samplers
 from unetdiff.atomic import replacing
-from unetdiff.cli.generate import Method, generate
+from unetdiff.cli.generate import Method, SamplerName, generate, sampler_named
 from unetdiff.data import DataConfig, prepare
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
@@ -26,13 +25,6 @@ from unetdiff.pictures import to_uint8
 from unetdiff.samples_folder import Sample
 
 __all__ = ["EvaluateOptions", "parser", "run"]
-
-SAMPLERS: dict[str, samplers.Sampler[None]] = {
-    "heun": samplers.Heun(),
-    "euler": samplers.Euler(),
-    "ddim": samplers.DDIM(),
-    "ddpm": samplers.DDPM(),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +37,7 @@ class EvaluateOptions:
         sampler: heun takes two network calls a step.
         guidance: Weight of classifier-free guidance; 1 is none.
         seed: Image i has the seed `seed` + i.
-        batch: Images at a time.
+        batch_size: Images at a time.
         classifier: Folder of a classifier; the Fashion-MNIST classifier of this package when left out.
         data: Real images; the classifier is measured on their test split, if it is there.
         out: JSON file to write the report to.
@@ -53,16 +45,16 @@ class EvaluateOptions:
 
     n: int = 1000
     steps: int = 18
-    sampler: Literal["heun", "euler", "ddim", "ddpm"] = "heun"
+    sampler: SamplerName = "heun"
     guidance: float = 1.0
     seed: int = 0
-    batch: int = 100
+    batch_size: int = 100
     classifier: Path | None = None
     data: str = "fashion-mnist"
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n", "steps", "batch"):
+        for name in ("n", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.seed < 0:
@@ -110,7 +102,7 @@ def run(args: jsonargparse.Namespace) -> None:
     classifier, stated = load_classifier(options.classifier)
     _check_fit(options, info, classifier)
     method = Method(
-        sampler=SAMPLERS[options.sampler],
+        sampler=sampler_named(options.sampler),
         sigmas=samplers.karras(options.steps, info.sigma_min, info.sigma_max),
         guidance=options.guidance,
     )
@@ -154,8 +146,8 @@ def _judged(
     """Batch by batch; the classifier sees 8-bit pixels, as it did in training."""
     classes = len(info.data.classes)
     wanted = [Sample(seed=options.seed + i, label=i % classes) for i in range(options.n)]
-    made = generate(denoiser, info.data.shape, wanted, method, options.batch)
-    while batch := list(islice(made, options.batch)):
+    made = generate(denoiser, info.data.shape, wanted, method, options.batch_size)
+    while batch := list(islice(made, options.batch_size)):
         pixels = to_uint8(torch.stack([image for _, image in batch]), info.data.value_range)
         images = torch.from_numpy(pixels).movedim(-1, 1) / 127.5 - 1
         labels = torch.tensor([sample.label for sample, _ in batch])

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,9 @@ from unetdiff.denoiser import Denoiser
 from unetdiff.samples_folder import Sample
 from unetdiff.unet import NULL_CLASS
 
-__all__ = ["Method", "generate"]
+__all__ = ["Method", "SamplerName", "generate", "sampler_named"]
+
+SamplerName = Literal["heun", "euler", "ddim", "ddpm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,17 @@ def generate(
                 callback=lambda step: bar.update(),
             )
             yield from zip(batch, images, strict=True)
+
+
+def sampler_named(name: SamplerName, eta: float = 0.0) -> samplers.Sampler[None]:
+    """The sampler that a command's option names; `eta` is DDIM's."""
+    named: dict[SamplerName, samplers.Sampler[None]] = {
+        "heun": samplers.Heun(),
+        "euler": samplers.Euler(),
+        "ddim": samplers.DDIM(eta=eta),
+        "ddpm": samplers.DDPM(),
+    }
+    return named[name]
 
 
 def _bound(denoiser: Denoiser, batch: Sequence[Sample], method: Method) -> samplers.Denoise:

@@ -15,7 +15,7 @@ import jsonargparse
 import torch
 
 import samplers
-from unetdiff.cli.generate import Method, generate
+from unetdiff.cli.generate import Method, SamplerName, generate, sampler_named
 from unetdiff.errors import InputError
 from unetdiff.model_folder import ModelInfo, find_model, load_model, weights_hash
 from unetdiff.pictures import to_uint8
@@ -54,7 +54,7 @@ class SampleOptions:
     classes: str | None = None
     seeds: str = "0-9"
     steps: int = 18
-    sampler: Literal["heun", "euler", "ddim", "ddpm"] = "heun"
+    sampler: SamplerName = "heun"
     guidance: float = 1.0
     skip_scale: float = 1.0
     sigma_min: float | None = None
@@ -128,7 +128,7 @@ def _method(options: SampleOptions, info: ModelInfo) -> Method:
     lowest, highest = _noise_levels(options, info)
     try:
         return Method(
-            sampler=_sampler(options),
+            sampler=sampler_named(options.sampler, options.eta or 0.0),
             sigmas=samplers.karras(options.steps, lowest, highest, options.rho),
             churn=options.churn,
             guidance=options.guidance,
@@ -143,16 +143,6 @@ def _noise_levels(options: SampleOptions, info: ModelInfo) -> tuple[float, float
         info.sigma_min if options.sigma_min is None else options.sigma_min,
         info.sigma_max if options.sigma_max is None else options.sigma_max,
     )
-
-
-def _sampler(options: SampleOptions) -> samplers.Sampler[None]:
-    samplers_by_name: dict[str, samplers.Sampler[None]] = {
-        "heun": samplers.Heun(),
-        "euler": samplers.Euler(),
-        "ddim": samplers.DDIM(eta=options.eta or 0.0),
-        "ddpm": samplers.DDPM(),
-    }
-    return samplers_by_name[options.sampler]
 
 
 def _device(name: str) -> torch.device:
