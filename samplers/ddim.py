@@ -1,6 +1,6 @@
 """DDIM: the family from the deterministic step (eta = 0) to DDPM's (eta = 1).
 
-    x' = D + sqrt(sigma'^2 - v) (x - D) / sigma + sqrt(v) z,    v = eta^2 * DDPM's posterior variance
+    x' = D + (sigma_down / sigma) (x - D) + sigma_up z,    sigma_up = eta * DDPM's posterior standard deviation
 
 Song et al. 2021 (https://arxiv.org/abs/2010.02502), equations (12) and (16), in sigma = sqrt((1 - abar) / abar).
 """
@@ -10,10 +10,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from samplers.ddpm import posterior_variance
+from samplers.ancestral import ancestral_levels, renoised
+from samplers.checks import check_eta
 from samplers.sampler import Denoise, Noise, Sampler
 
-__all__ = ["DDIM"]
+__all__ = ["DDIM", "EulerAncestral"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,7 @@ class DDIM(Sampler[None]):
     nfe: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta: expected a number in [0, 1], got {self.eta}")
+        check_eta(self.eta)
 
     @property
     def stochastic(self) -> bool:
@@ -37,8 +37,14 @@ class DDIM(Sampler[None]):
     def step(
         self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
-        """Keep sqrt(sigma'^2 - v) of the noise in x, draw sqrt(v) anew."""
+        """Keep sigma_down of the noise in x, draw sigma_up anew."""
         D = denoise(x, sigma)
-        v = self.eta**2 * posterior_variance(sigma, sigma_next)
-        x_next = D + (sigma_next**2 - v).sqrt() / sigma * (x - D)
-        return (x_next + v.sqrt() * noise() if v > 0 else x_next), None
+        sigma_down, sigma_up = ancestral_levels(sigma, sigma_next, self.eta)
+        return renoised(D + sigma_down / sigma * (x - D), sigma_up, noise), None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EulerAncestral(DDIM):
+    """DDIM under the name, and with the eta, that k-diffusion made known."""
+
+    eta: float = 1.0

@@ -1,6 +1,7 @@
-"""The sampling loop, the only one: from noise at sigmas[0] down to sigmas[-1].
+"""The sampling loop, the only one: from noise at sigmas[0] to sigmas[-1].
 
-It owns what no sampler should repeat: the dtype, no gradients, churn, the callback and progress.
+It owns what no sampler should repeat: the dtype, no gradients, noise from outside (churn, the rises of a grid with
+restarts), the callback and progress.
 """
 
 import math
@@ -70,15 +71,18 @@ def sample(
 ) -> Tensor:
     """Take x, an image or pure noise at noise level sigmas[0], to noise level sigmas[-1].
 
-    sigmas: strictly decreasing, mostly from `samplers.grids`; usually ends in 0.
-    noise: the draws of a stochastic sampler or of `churn`, for instance a `PerImageNoise`.
+    sigmas: mostly from `samplers.grids`; falls, and usually ends in 0. Where it rises on the way, noise is added
+        (see `samplers.restart`). Only a sampler that ascends wants a rising grid.
+    noise: the draws of a stochastic sampler, of `churn` or of restarts, for instance a `PerImageNoise`.
     progress: wraps the range of step numbers; `tqdm.tqdm` will do.
 
     The state of the solver keeps x's dtype and device, the network's arguments have them too; coefficients are float64.
     """
-    sigmas = _checked(sigmas)
-    if noise is None and (sampler.stochastic or churn is not None):
-        raise ValueError(f"noise: expected a source of noise for {churn if churn else sampler}, got None")
+    sigmas = _checked(sigmas, sampler.ascends)
+    restarts = bool((sigmas.diff() > 0).any()) and not sampler.ascends
+    if noise is None and (sampler.stochastic or churn is not None or restarts):
+        needs_noise = churn or ("a grid with restarts" if restarts else sampler)
+        raise ValueError(f"noise: expected a source of noise for {needs_noise}, got None")
 
     steps = range(len(sigmas) - 1)
     state: State | None = None
@@ -95,18 +99,32 @@ def sample(
 
     for index in progress(steps) if progress else steps:
         sigma, sigma_next = sigmas[index], sigmas[index + 1]
-        if churn is not None:
-            x, sigma = churn(x, sigma, len(steps), draw)
-        x, state = sampler.step(predict, x, sigma, sigma_next, state, draw)
+        if restarts and sigma_next > sigma:
+            x, state = x + (sigma_next**2 - sigma**2).sqrt() * draw(), None
+        else:
+            if churn is not None:
+                x, sigma = churn(x, sigma, len(steps), draw)
+            if state is None or sigma > sigmas[index]:
+                state = sampler.start(_until_rise(sigmas[index:]) if restarts else sigmas[index:])
+            x, state = sampler.step(predict, x, sigma, sigma_next, state, draw)
         if callback is not None:
             callback(Step(index=index, sigma=sigma, sigma_next=sigma_next, x=x, denoised=denoised))
     return x
 
 
-def _checked(sigmas: Tensor) -> Tensor:
+def _checked(sigmas: Tensor, ascending: bool) -> Tensor:
     if sigmas.ndim != 1 or len(sigmas) < 2:
         raise ValueError(f"sigmas: expected a vector of at least 2 noise levels, got shape {tuple(sigmas.shape)}")
     sigmas = sigmas.to("cpu", torch.float64)
-    if not (sigmas.isfinite().all() and (sigmas.diff() < 0).all() and sigmas[-1] >= 0):
-        raise ValueError(f"sigmas: expected finite, strictly decreasing noise levels >= 0, got {sigmas.tolist()}")
+    changes = sigmas.diff()
+    monotone = (changes > 0).all() if ascending else changes[0] < 0 and changes[-1] < 0 and (changes != 0).all()
+    if not (sigmas.isfinite().all() and (sigmas >= 0).all() and monotone):
+        expected = "rising noise levels >= 0" if ascending else "noise levels >= 0 that fall, restarts excepted"
+        raise ValueError(f"sigmas: expected finite, {expected}, got {sigmas.tolist()}")
     return sigmas
+
+
+def _until_rise(sigmas: Tensor) -> Tensor:
+    """Cut a grid with restarts before its next restart."""
+    rises = (sigmas.diff() > 0).nonzero()
+    return sigmas[: int(rises[0]) + 1] if len(rises) else sigmas

@@ -4,22 +4,47 @@ What each spaces evenly, and where it comes from:
 
     karras             sigma^(1/rho)                          Karras et al. 2022, equation (5)
     exponential        log sigma                              k-diffusion
+    logsnr             the same: log SNR is -2 log sigma      Lu et al. 2022
     polyexponential    (log sigma - log sigma_min)^(1/rho)    k-diffusion
     vp                 the time of the VP SDE                 Karras et al. 2022, table 1
     uniform_timesteps  the timesteps of a discrete schedule   Lin et al. 2024, table 2
+    given              the entries of a list, interpolated    Sabour et al. 2024
 
-https://arxiv.org/abs/2206.00364, https://github.com/crowsonkb/k-diffusion, https://arxiv.org/abs/2305.08891
+https://arxiv.org/abs/2206.00364, https://github.com/crowsonkb/k-diffusion, https://arxiv.org/abs/2206.00927,
+https://arxiv.org/abs/2305.08891, https://arxiv.org/abs/2404.14507
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Spacing", "exponential", "karras", "polyexponential", "uniform_timesteps", "vp"]
+__all__ = [
+    "AYS_SD",
+    "AYS_SDXL",
+    "AYS_SVD",
+    "Spacing",
+    "exponential",
+    "given",
+    "karras",
+    "logsnr",
+    "polyexponential",
+    "uniform_timesteps",
+    "vp",
+]
 
 Spacing = Literal["leading", "linspace", "trailing"]
+
+AYS_SD = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152)
+"""Align your steps, 10 steps of Stable Diffusion 1.5; as published and as in diffusers' AysSchedules, without the 0."""
+
+AYS_SDXL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113)
+"""Align your steps, 10 steps of Stable Diffusion XL."""
+
+AYS_SVD = (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034)
+"""Align your steps, 10 steps of Stable Video Diffusion."""
 
 
 def karras(n: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Tensor:
@@ -31,6 +56,9 @@ def karras(n: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float
 def exponential(n: int, sigma_min: float, sigma_max: float) -> Tensor:
     """sigma_i = sigma_max (sigma_min / sigma_max)^(i/(n-1))."""
     return polyexponential(n, sigma_min, sigma_max, rho=1.0)
+
+
+logsnr = exponential
 
 
 def polyexponential(n: int, sigma_min: float, sigma_max: float, rho: float = 1.0) -> Tensor:
@@ -63,6 +91,20 @@ def uniform_timesteps(table: Tensor, n: int, spacing: Spacing = "leading", offse
     if not 0 <= last <= first < T:
         raise ValueError(f"offset: expected timesteps from 0 to {T - 1}, got {last} to {first}")
     return _with_zero(table.to("cpu", torch.float64)[timesteps])
+
+
+def given(n: int, levels: Sequence[float]) -> Tensor:
+    """Read n levels off a falling list, its ends among them, linear in log sigma between the entries.
+
+    As many steps as entries give the list itself; the entries are positive, the 0 is added.
+    """
+    _check_count(n)
+    table = torch.tensor(levels, dtype=torch.float64)
+    if len(table) < 2 or not (table.isfinite().all() and (table > 0).all() and (table.diff() < 0).all()):
+        raise ValueError(f"levels: expected at least 2 falling noise levels > 0, got {list(levels)}")
+    place = _ramp(0.0, len(table) - 1.0, n)
+    left = place.floor().long().clamp(max=len(table) - 2)
+    return _with_zero(torch.lerp(table[left].log(), table[left + 1].log(), place - left).exp())
 
 
 def _timesteps(length: int, n: int, spacing: Spacing) -> Tensor:

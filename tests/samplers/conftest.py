@@ -7,14 +7,65 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from samplers import DDIM, DDPM, Denoise, Euler, Heun
+from samplers import (
+    DDIM,
+    DDPM,
+    DPM2,
+    IPNDM,
+    LMS,
+    Consistency,
+    Denoise,
+    DPM2Ancestral,
+    DPMSolverPP2M,
+    DPMSolverPP2MSDE,
+    DPMSolverPP2SAncestral,
+    DPMSolverPP3M,
+    DPMSolverPP3MSDE,
+    DPMSolverPPSDE,
+    Euler,
+    EulerAncestral,
+    Heun,
+    UniPC,
+)
 
-SAMPLERS = [Euler(), Heun(), DDPM(), DDPM(variance="beta"), DDIM(), DDIM(eta=0.5), DDIM(eta=1.0)]
+ONE_STEP = [
+    Euler(),
+    Heun(),
+    DDPM(),
+    DDPM(variance="beta"),
+    DDIM(),
+    DDIM(eta=0.5),
+    DPM2(),
+    EulerAncestral(),
+    DPM2Ancestral(),
+    DPMSolverPP2SAncestral(),
+    DPMSolverPPSDE(),
+    DPMSolverPPSDE(eta=0.0),
+    Consistency(),
+]
+MULTISTEP = [
+    *(LMS(order=order) for order in (1, 2, 3, 4)),
+    *(IPNDM(order=order) for order in (1, 2, 3, 4)),
+    DPMSolverPP2M(),
+    DPMSolverPP3M(),
+    DPMSolverPP2MSDE(),
+    DPMSolverPP2MSDE(solver="heun", eta=0.5),
+    DPMSolverPP3MSDE(),
+    *(UniPC(order=order, variant=variant) for order in (1, 2, 3) for variant in ("bh1", "bh2")),
+    UniPC(lower_order_final=False),
+]
+SAMPLERS = [*ONE_STEP, *MULTISTEP]
 
 
 @pytest.fixture(params=SAMPLERS, ids=repr)
 def sampler(request):
     """Each sampler in turn: a new one gets every test that takes this fixture."""
+    return request.param
+
+
+@pytest.fixture(params=ONE_STEP, ids=repr)
+def one_step_sampler(request):
+    """Each sampler that remembers nothing from step to step."""
     return request.param
 
 

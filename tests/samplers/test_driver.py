@@ -15,7 +15,17 @@ def shrink(x, sigma):
 
 @pytest.mark.parametrize(
     "sigmas",
-    [[1.0], [[1.0, 0.0]], [0.0, 1.0], [1.0, 1.0, 0.0], [math.inf, 1.0], [math.nan, 1.0], [1.0, -0.1]],
+    [
+        [1.0],
+        [[1.0, 0.0]],
+        [0.0, 1.0],
+        [1.0, 1.0, 0.0],
+        [2.0, 1.0, 3.0],
+        [1.0, 2.0, 0.0],
+        [math.inf, 1.0],
+        [math.nan, 1.0],
+        [1.0, -0.1],
+    ],
     ids=str,
 )
 def test_a_grid_that_is_none_is_refused(sigmas):
@@ -74,14 +84,17 @@ def test_progress_wraps_the_step_numbers():
 
 @dataclass(frozen=True)
 class Remember(Sampler[list]):
-    """Euler's steps with a memory."""
+    """Euler's steps with a memory that begins with the grid."""
 
     order = 1
     nfe = 1
 
+    def start(self, sigmas):
+        return [sigmas.tolist()]
+
     def step(self, denoise, x, sigma, sigma_next, state, noise):
         x, _ = Euler().step(denoise, x, sigma, sigma_next, None, noise)
-        history = [*(state or []), float(sigma)]
+        history = [*state, float(sigma)]
         x.history = history
         return x, history
 
@@ -89,7 +102,13 @@ class Remember(Sampler[list]):
 def test_state_travels_from_step_to_step_and_not_from_run_to_run():
     sampler, sigmas = Remember(), karras(4)
     for _ in range(2):
-        assert sample(shrink, X, sigmas, sampler).history == sigmas[:-1].tolist()
+        assert sample(shrink, X, sigmas, sampler).history == [sigmas.tolist(), *sigmas[:-1].tolist()]
+
+
+def test_each_descent_of_a_grid_with_restarts_starts_afresh():
+    sigmas = torch.tensor([5.0, 2.0, 4.0, 3.0, 1.0])
+    out = sample(shrink, X, sigmas, Remember(), noise=PerImageNoise([1, 2], (3, 4, 4)))
+    assert out.history == [[4.0, 3.0, 1.0], 4.0, 3.0]
 
 
 def test_churn_raises_the_noise_level_by_gamma():

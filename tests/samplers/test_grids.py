@@ -3,15 +3,29 @@ import math
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers.schedulers import AysSchedules
 
-from samplers import exponential, karras, polyexponential, uniform_timesteps, vp
+from samplers import (
+    AYS_SD,
+    AYS_SDXL,
+    AYS_SVD,
+    exponential,
+    given,
+    karras,
+    logsnr,
+    polyexponential,
+    uniform_timesteps,
+    vp,
+)
 
 TABLE = torch.linspace(0.01, 157.0, 1000, dtype=torch.float64)
 GRIDS = {
     "karras": karras,
     "exponential": lambda n: exponential(n, 0.002, 80.0),
     "polyexponential": lambda n: polyexponential(n, 0.002, 80.0, rho=2.0),
+    "logsnr": lambda n: logsnr(n, 0.002, 80.0),
     "vp": vp,
+    "given": lambda n: given(n, AYS_SDXL),
     "leading": lambda n: uniform_timesteps(TABLE, n, "leading"),
     "linspace": lambda n: uniform_timesteps(TABLE, n, "linspace"),
     "trailing": lambda n: uniform_timesteps(TABLE, n, "trailing"),
@@ -54,11 +68,40 @@ def test_k_diffusion_vp(golden):
     torch.testing.assert_close(1 + vp(12) ** 2, 1 + golden["sigmas_vp"] ** 2, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("grid", [karras, exponential, polyexponential])
+@pytest.mark.parametrize("grid", [karras, exponential, polyexponential, logsnr])
 def test_ends_are_sigma_max_and_sigma_min(grid):
     sigmas = grid(7, 0.03, 4096.0)
     assert float(sigmas[0]) == pytest.approx(4096.0, rel=1e-14)
     assert float(sigmas[-2]) == pytest.approx(0.03, rel=1e-14)
+
+
+def test_logsnr_is_uniform_in_log_snr():
+    snr = 1 / logsnr(9, 0.03, 4096.0)[:-1] ** 2
+    steps = snr.log().diff()
+    torch.testing.assert_close(steps, steps[:1].expand(8), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("levels", "name"),
+    [(AYS_SD, "StableDiffusion"), (AYS_SDXL, "StableDiffusionXL"), (AYS_SVD, "StableDiffusionVideo")],
+)
+def test_align_your_steps_of_diffusers(levels, name):
+    """Ten steps are the list itself, with its 0."""
+    published = torch.tensor(AysSchedules[f"{name}Sigmas"], dtype=torch.float64)
+    torch.testing.assert_close(given(10, levels), published, rtol=1e-14, atol=0)
+
+
+def test_given_levels_are_interpolated_in_log_sigma():
+    """Twice as many intervals put a geometric mean between any two entries; ends stay."""
+    sigmas, levels = given(19, AYS_SD)[:-1], torch.tensor(AYS_SD, dtype=torch.float64)
+    torch.testing.assert_close(sigmas[::2], levels, rtol=1e-14, atol=0)
+    torch.testing.assert_close(sigmas[1::2], (levels[1:] * levels[:-1]).sqrt(), rtol=1e-14, atol=0)
+
+
+def test_given_levels_of_an_exponential_grid_are_that_grid_at_any_n():
+    levels = exponential(5, 0.01, 10.0)[:-1].tolist()
+    for n in (2, 5, 8, 33):
+        torch.testing.assert_close(given(n, levels), exponential(n, 0.01, 10.0), rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("scheduler_class", [DDPMScheduler, DDIMScheduler])
@@ -88,6 +131,10 @@ def test_offset_is_the_steps_offset_of_diffusers():
         (lambda: exponential(5, math.nan, 1.0), "sigma_min, sigma_max"),
         (lambda: karras(5, rho=0.0), "rho: expected a positive number, got 0.0"),
         (lambda: vp(5, eps_s=0.0), "eps_s: expected a number between 0 and 1, got 0.0"),
+        (lambda: given(5, [1.0]), r"levels: expected at least 2 falling noise levels > 0, got \[1.0\]"),
+        (lambda: given(5, [1.0, 2.0]), "levels: expected at least 2 falling noise levels > 0"),
+        (lambda: given(5, [1.0, 0.0]), "levels: expected at least 2 falling noise levels > 0"),
+        (lambda: given(5, [math.inf, 1.0]), "levels: expected at least 2 falling noise levels > 0"),
         (lambda: uniform_timesteps(TABLE, 1001), "n: expected at most the 1000 timesteps of the table, got 1001"),
         (lambda: uniform_timesteps(TABLE, 5, "even"), "spacing: expected .* got 'even'"),
         (lambda: uniform_timesteps(TABLE, 1000, offset=1), "offset: expected timesteps from 0 to 999, got 1 to 1000"),
