@@ -1,4 +1,5 @@
 import json
+import math
 import types
 
 import pytest
@@ -6,22 +7,27 @@ import torch
 from safetensors.torch import load_file
 
 from unetdiff.config import LevelConfig, UNetConfig
-from unetdiff.denoiser import (
+from unetdiff.denoiser import Denoiser
+from unetdiff.noise import DiscreteSchedule, IDDPMSchedule, VPSchedule
+from unetdiff.preconditioning import (
     EDM,
     VE,
     X0,
-    Denoiser,
+    Consistency,
+    EDMVelocity,
     Epsilon,
     RectifiedFlow,
+    Score,
     V,
     preconditioning_from_dict,
     preconditioning_to_dict,
 )
-from unetdiff.noise import DiscreteSchedule, IDDPMSchedule, VPSchedule
 from unetdiff.unet import UNet
 
 GOLDEN = load_file("tests/golden/edm_preconditioning.safetensors")
 ALL = [EDM(sigma_data=0.7), VE(), Epsilon(), V(), X0(), RectifiedFlow(), Epsilon(schedule=VPSchedule())]
+ALL += [EDM(noise_scale=250.0), EDMVelocity(), Consistency(), Score(), Epsilon(time_scale=0.25)]
+ALL += [V(schedule=DiscreteSchedule(kind="table", steps=2, table=(0.1, 0.2)))]
 
 
 class Function(torch.nn.Module):
@@ -93,6 +99,46 @@ def test_discrete_networks_are_given_their_timestep():
     assert seen[0].tolist() == [0, 500, 999]
 
 
+def test_timesteps_may_be_scaled():
+    schedule = DiscreteSchedule(steps=4000)
+    scaled = Epsilon(schedule=schedule, time_scale=0.25).c_noise(schedule.sigmas[[0, 2, 3999]])
+    assert scaled.tolist() == [0, 0.5, 999.75]
+    sigma = torch.tensor([0.1, 7.0], dtype=torch.float64)
+    torch.testing.assert_close(EDM(noise_scale=250.0).c_noise(sigma), 1000 * EDM().c_noise(sigma), rtol=1e-15, atol=0)
+
+
+def test_consistency_models_leave_images_of_least_noise_alone():
+    """Song et al. 2023, equation 5 and appendix C: f(x, sigma_min) = x."""
+    network = Function(lambda scaled, noise: torch.full_like(scaled, 1e6))
+    x = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    assert torch.equal(Denoiser(network, Consistency(sigma_min=0.1))(x, 0.1), x)
+
+
+def test_consistency_scalings():
+    p, sigma = Consistency(sigma_min=0.1, sigma_data=0.7), torch.tensor(80.0, dtype=torch.float64)
+    assert float(p.c_skip(sigma)) == pytest.approx(0.49 / 6384.5, rel=1e-14)  # 6384.5 = 79.9^2 + 0.49
+    assert float(p.c_out(sigma)) == pytest.approx(55.93 / 6400.49**0.5, rel=1e-14)  # 55.93 = 79.9 * 0.7
+    assert float(p.c_in(sigma)) == pytest.approx(1 / 6400.49**0.5, rel=1e-14)
+    assert float(p.c_noise(sigma)) == pytest.approx(1000 * 0.25 * math.log(80), rel=1e-14)
+
+
+def test_edm_velocity_of_unit_data_is_v():
+    sigma = torch.logspace(-3, 3, 7, dtype=torch.float64)
+    edm, v = EDMVelocity(sigma_data=1.0), V()
+    for name in ("c_skip", "c_out", "c_in"):
+        torch.testing.assert_close(getattr(edm, name)(sigma), getattr(v, name)(sigma), rtol=1e-14, atol=0)
+    assert torch.equal(edm.c_noise(sigma), sigma.log() / 4)
+
+
+def test_the_score_of_a_gaussian_gives_its_posterior_mean():
+    """Tweedie: for data N(0, s^2) the score is -x / (s^2 + sigma^2), the posterior mean s^2 x / (s^2 + sigma^2)."""
+    sigma, s = torch.tensor([0.1, 3.0, 400.0], dtype=torch.float64), 0.6
+    x = torch.randn(3, 1, 2, 2, dtype=torch.float64)
+    denoised = Denoiser(Function(lambda noisy, noise: -noisy / (s**2 + noise**2)), Score())(x, sigma)
+    expected = s**2 * x / (s**2 + sigma.reshape(-1, 1, 1, 1) ** 2)
+    torch.testing.assert_close(denoised, expected, rtol=0, atol=1e-14)
+
+
 def test_edm_has_unit_variance_at_both_ends_of_the_network():
     """Appendix B.6: input and training target have variance one for data of standard deviation sigma_data."""
     p, sigma = EDM(sigma_data=0.7), torch.logspace(-3, 3, 25, dtype=torch.float64)
@@ -113,8 +159,10 @@ def test_preconditioning_survives_json(preconditioning):
     ("values", "message"),
     [
         ({"kind": "edm"}, r"preconditioning.kind: expected one of \['EDM', .*\], got 'edm'"),
-        ({"kind": "EDM", "sigma_dat": 1.0}, r"preconditioning: expected fields among \['sigma_data'\]"),
+        ({"kind": "EDM", "sigma_dat": 1.0}, r"preconditioning: expected fields among"),
         ({"kind": "EDM", "sigma_data": 0.0}, "sigma_data: expected a positive number"),
+        ({"kind": "Consistency", "noise_scale": 0.0}, "noise_scale: expected a positive number"),
+        ({"kind": "Epsilon", "time_scale": 0.0}, "time_scale: expected a positive number"),
         ({"kind": "Epsilon", "schedule": {"beta": 1}}, r"preconditioning.schedule: expected fields among"),
     ],
 )

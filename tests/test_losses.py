@@ -57,8 +57,8 @@ def test_epsilon_noise_levels_are_uniform_over_timesteps():
 
 
 def test_sigma_ranges():
-    assert EDMObjective().sigma_range == (0.002, 80.0)
-    low, high = EpsilonObjective().sigma_range
+    assert EDMObjective(sigma_min=0.01, sigma_max=20.0).preconditioning.sigma_range == (0.01, 20.0)
+    low, high = EpsilonObjective().preconditioning.sigma_range
     assert (low, high) == pytest.approx((0.010000500, 157.407), rel=1e-4)
 
 

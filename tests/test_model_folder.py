@@ -12,14 +12,14 @@ from safetensors.torch import load_file, save_file
 
 import unetdiff
 from unetdiff.config import LevelConfig, ResnetConfig, UNetConfig
-from unetdiff.denoiser import EDM, Epsilon, RectifiedFlow, V
 from unetdiff.errors import InputError
 from unetdiff.model_folder import SHIPPED, DataInfo, ModelInfo, find_model, load_model, save_model, weights_hash
 from unetdiff.noise import DiscreteSchedule
+from unetdiff.preconditioning import EDM, Epsilon, RectifiedFlow, V
 from unetdiff.unet import UNet
 
 DATA = DataInfo(channels=1, height=6, width=8, classes=("a", "b", "c"))
-INFO = ModelInfo(preconditioning=EDM(sigma_data=0.4), sigma_min=0.01, sigma_max=20.0, data=DATA, training={"steps": 7})
+INFO = ModelInfo(preconditioning=EDM(sigma_data=0.4, sigma_min=0.01, sigma_max=20.0), data=DATA, training={"steps": 7})
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -56,7 +56,7 @@ def test_the_network_and_what_belongs_to_it_come_back(folder, unet):
     "preconditioning", [EDM(), Epsilon(schedule=DiscreteSchedule(kind="cosine")), V(), RectifiedFlow()]
 )
 def test_every_preconditioning_goes_through_json(preconditioning):
-    info = ModelInfo(preconditioning=preconditioning, sigma_min=0.1, sigma_max=1.0, data=DATA)
+    info = ModelInfo(preconditioning=preconditioning, data=DATA)
     assert ModelInfo.from_dict(json.loads(json.dumps(info.to_dict()))) == info
 
 
@@ -140,21 +140,29 @@ def edit(**changes):
     [
         ("denoiser.json", Path.unlink, "denoiser.json: a file of a model folder expected, got nothing of that name"),
         ("unet/config.json", Path.unlink, "config.json: a file of a model folder expected, got nothing of that name"),
-        (WEIGHTS, Path.unlink, r"unet: weights in \*\.safetensors expected, got none"),
+        (WEIGHTS, Path.unlink, r"unet: weights in diffusion_pytorch_model.safetensors expected, got \['config.json'\]"),
         (WEIGHTS, truncate, "safetensors: a complete safetensors file expected, this one is damaged"),
         (WEIGHTS, lambda path: path.write_bytes(b""), "a complete safetensors file expected, this one is damaged"),
-        (WEIGHTS, rename_tensor, "weights that fit config.json expected, got missing keys conv_in.weight"),
+        (WEIGHTS, rename_tensor, r"got 1 missing \(conv_in.weight\), 1 unexpected \(conv_in.wait\)"),
         (WEIGHTS, widen_tensor, "unet: .*conv_in.bias"),
         ("denoiser.json", truncate, "denoiser.json: JSON expected"),
         ("denoiser.json", lambda path: path.write_text("[]"), "a JSON object expected, got list"),
-        ("denoiser.json", edit(sigma_min=-1), "denoiser.json: sigma_min, sigma_max: expected 0 <"),
-        ("denoiser.json", edit(sigma_min="low"), "denoiser.json: "),
+        (
+            "denoiser.json",
+            edit(preconditioning={"kind": "EDM", "sigma_min": -1.0}),
+            "json: sigma_min, sigma_max: expected 0 <",
+        ),
+        (
+            "denoiser.json",
+            edit(preconditioning={"kind": "EDM", "sigma_min": "low"}),
+            "preconditioning.sigma_min: expected a value",
+        ),
         ("denoiser.json", edit(extra=1), "denoiser.json: denoiser: expected the keys"),
         ("denoiser.json", edit(preconditioning={"kind": "EDN"}), "preconditioning.kind: expected one of"),
         ("denoiser.json", edit(preconditioning="EDM"), "preconditioning: expected an object"),
         ("denoiser.json", edit(data={"channels": 1}), "denoiser.json: data: .*height"),
         ("unet/config.json", truncate, "config.json: JSON expected"),
-        ("unet/config.json", edit(_class_name="UNet2DModel"), "a unetdiff UNet expected, got 'UNet2DModel'"),
+        ("unet/config.json", edit(_class_name="VQModel"), "unet: _class_name: expected one of .*, got 'VQModel'"),
         ("unet/config.json", edit(levles=[]), "unet: .*levles"),
     ],
 )

@@ -4,7 +4,13 @@ from diffusers import DDPMScheduler
 
 from unetdiff.noise import DiscreteSchedule, IDDPMSchedule, VPSchedule, log_normal
 
-KINDS = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2", "sigmoid": "sigmoid"}
+KINDS = {
+    "linear": "linear",
+    "scaled_linear": "scaled_linear",
+    "sigmoid": "sigmoid",
+    "cosine": "squaredcos_cap_v2",
+    "laplace": "laplace",
+}
 
 
 @pytest.mark.parametrize("zero_terminal_snr", [False, True])
@@ -17,7 +23,7 @@ def test_signal_levels_are_those_of_diffusers(kind, zero_terminal_snr):
 
 
 @pytest.mark.parametrize("zero_terminal_snr", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "exponential"])
 def test_timestep_and_sigma_are_inverse(kind, zero_terminal_snr):
     schedule = DiscreteSchedule(kind=kind, steps=200, zero_terminal_snr=zero_terminal_snr)
     assert (schedule.sigmas.diff() > 0).all()
@@ -67,7 +73,31 @@ def test_log_normal_quantiles():
     )
 
 
-@pytest.mark.parametrize("fields", [{"steps": 1}, {"beta_start": 0.0}, {"beta_start": 0.1, "beta_end": 0.01}])
+def test_the_exponential_schedule_is_a_power_of_e():
+    t = torch.arange(1, 501, dtype=torch.float64) / 500
+    alpha_bar = DiscreteSchedule(kind="exponential", steps=500).alphas_cumprod
+    torch.testing.assert_close(alpha_bar, torch.exp(-12 * t), rtol=1e-11, atol=0)
+
+
+def test_a_table_is_the_betas():
+    schedule = DiscreteSchedule(kind="table", steps=3, table=(0.1, 0.5, 0.2))
+    torch.testing.assert_close(
+        schedule.alphas_cumprod, torch.tensor([0.9, 0.45, 0.36], dtype=torch.float64), rtol=1e-15, atol=0
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"steps": 1},
+        {"beta_start": 0.0},
+        {"beta_start": 0.1, "beta_end": 0.01},
+        {"kind": "table"},
+        {"kind": "table", "steps": 3, "table": (0.1, 0.2)},
+        {"kind": "table", "steps": 2, "table": (0.1, 1.0)},
+        {"kind": "linear", "steps": 2, "table": (0.1, 0.2)},
+    ],
+)
 def test_bad_schedules_are_refused(fields):
     with pytest.raises(ValueError, match="schedule"):
         DiscreteSchedule(**fields)

@@ -2,7 +2,6 @@ import copy
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel, UNet2DModel
 
 from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, ResnetConfig, TimeConfig, UNetConfig
 from unetdiff.unet import UNet
@@ -36,6 +35,27 @@ NETWORKS = {
         concat_channels=3,
         downsample_padding="bottom_right",
     ),
+    "NCSN++": UNetConfig(
+        levels=(LevelConfig(channels=8, depth=1), *LEVELS),
+        resnet=ResnetConfig(resample_filter=(1.0, 3.0, 3.0, 1.0), residual_scale=0.5**0.5),
+        time=TimeConfig(kind="fourier", channels=16, order="sin_cos", labels="before"),
+        downsample="resnet",
+        upsample="resnet",
+        input_residual=True,
+        augment_channels=3,
+    ),
+    "score": UNetConfig(
+        out_channels=6,
+        variance_channels=3,
+        levels=(LevelConfig(channels=8, depth=1, downsample="resnet"), *LEVELS),
+        mid=MidConfig(attention=AttentionConfig(heads=2, norm_groups=0), residual_scale=0.5),
+        time=TimeConfig(kind="fourier", log=True, cond_channels=5),
+        upsample="nearest",
+        odd_sizes="match_skips",
+        divide_by_timestep=True,
+        class_projection="mlp",
+        class_channels=7,
+    ),
 }
 
 
@@ -60,6 +80,12 @@ def inputs(config, batch=2, height=16, width=16):
     }
     if config.num_classes is not None:
         values["class_labels"] = torch.arange(batch) % config.num_classes
+    if config.class_channels is not None:
+        values["class_labels"] = draw(batch, config.class_channels)
+    if config.augment_channels is not None:
+        values["augment_labels"] = draw(batch, config.augment_channels)
+    if config.time.cond_channels is not None:
+        values["timestep_cond"] = draw(batch, config.time.cond_channels)
     if config.vector_channels is not None:
         values["vector"] = draw(batch, config.vector_channels)
     if config.cross_attention_dim is not None:
@@ -94,7 +120,7 @@ def test_parameters_stand_under_their_nodes_names(network):
     nodes = {node.name for node in unet.nodes}
     outside = {key for key in unet.state_dict() if not any(key.startswith(f"{name}.") for name in nodes)}
     heads = {key.split(".")[0] for key in outside}
-    assert heads <= {"time_proj", "time_embedding", "class_embedding", "add_embedding"}
+    assert heads <= {"time_proj", "time_embedding", "class_embedding", "add_embedding", "augment_embedding"}
 
 
 def test_every_skip_influences_the_output(network):
@@ -162,6 +188,13 @@ def test_any_size(height, width):
     assert unet(torch.randn(1, 1, height, width), 1.0).sample.shape == (1, 1, height, width)
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 12), (45, 37), (7, 9)])
+def test_sizes_that_match_their_skips(height, width):
+    levels = tuple(LevelConfig(channels=8, depth=1) for _ in range(3))
+    unet = random_unet(UNetConfig(in_channels=1, out_channels=1, levels=levels, odd_sizes="match_skips"))
+    assert unet(torch.randn(1, 1, height, width), 1.0).sample.shape == (1, 1, height, width)
+
+
 def test_padding_is_repeating_the_border_evenly():
     unet = random_unet(NETWORKS["plain"])
     x = torch.randn(1, 1, 7, 8)
@@ -225,10 +258,25 @@ def test_wrong_conditions_are_named(change, message):
         unet(**{**inputs(unet.config), **change})
 
 
+@pytest.mark.parametrize(("network", "name"), [("NCSN++", "augment_labels"), ("score", "timestep_cond")])
+def test_what_may_be_left_out_is_nothing_then(network, name):
+    unet = random_unet(NETWORKS[network])
+    values = inputs(unet.config)
+    given = values.pop(name)
+    plain = unet(**values).sample
+    assert torch.equal(unet(**values, **{name: torch.zeros_like(given)}).sample, plain)
+    assert not torch.equal(unet(**values, **{name: given}).sample, plain)
+
+
 def test_unused_conditions_are_refused():
     unet = random_unet(NETWORKS["plain"])
     with pytest.raises(ValueError, match="class_labels: expected nothing"):
         unet(**inputs(unet.config), class_labels=torch.zeros(2, dtype=torch.long))
+    for name in ("augment_labels", "timestep_cond"):
+        with pytest.raises(ValueError, match=f"{name}: expected nothing"):
+            unet(**inputs(unet.config), **{name: torch.zeros(2, 4)})
+    with pytest.raises(ValueError, match="cross_attention_kwargs: expected scale alone"):
+        unet(**inputs(unet.config), cross_attention_kwargs={"gligen": 1})
     with pytest.raises(ValueError, match=r"added_cond_kwargs: expected nothing, got \['image_embeds'\]"):
         unet(**inputs(unet.config), added_cond_kwargs={"image_embeds": torch.zeros(2, 4)})
 
@@ -273,100 +321,3 @@ def test_saving_and_loading(network, tmp_path):
     assert loaded.config == unet.config
     assert torch.equal(loaded(**values).sample, unet(**values).sample)
     assert UNet.from_pretrained(tmp_path, torch_dtype=torch.bfloat16).dtype == torch.bfloat16
-
-
-def parity(theirs, config, **values):
-    """Load the weights of a diffusers network without renaming a tensor and compare."""
-    torch.manual_seed(1)
-    for parameter in theirs.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    ours = UNet(config).eval()
-    ours.load_state_dict(theirs.eval().state_dict())
-    x, t = torch.randn(2, config.in_channels, 16, 24), torch.tensor([3.0, 700.0])
-    with torch.no_grad():
-        a, b = ours(x, t, **values).sample, theirs(x, t, **values).sample
-    assert (a - b).norm() <= 1e-5 * b.norm()
-
-
-@pytest.mark.parametrize("attention_head_dim", [None, 4])
-def test_parity_with_diffusers_unconditional_network(attention_head_dim):
-    theirs = UNet2DModel(
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        downsample_padding=0,
-        freq_shift=1,
-        flip_sin_to_cos=False,
-        norm_eps=1e-6,
-        attention_head_dim=attention_head_dim,
-        num_class_embeds=3,
-    )
-    attention = AttentionConfig(head_channels=attention_head_dim)
-    config = UNetConfig(
-        levels=(LevelConfig(channels=8), LevelConfig(channels=16, attention=attention)),
-        mid=MidConfig(attention=attention),
-        resnet=ResnetConfig(norm_groups=4, norm_eps=1e-6),
-        time=TimeConfig(order="sin_cos", freq_shift=1.0),
-        downsample_padding="bottom_right",
-        num_classes=3,
-    )
-    parity(theirs, config, class_labels=torch.tensor([2, 0]))
-
-
-def test_parity_with_diffusers_resampling_scale_shift_network():
-    theirs = UNet2DModel(
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("ResnetDownsampleBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        downsample_type="resnet",
-        upsample_type="resnet",
-        resnet_time_scale_shift="scale_shift",
-        attn_norm_num_groups=4,
-        attention_head_dim=8,
-    )
-    attention = AttentionConfig(head_channels=8)
-    config = UNetConfig(
-        levels=(LevelConfig(channels=8), LevelConfig(channels=16, attention=attention)),
-        mid=MidConfig(attention=attention),
-        resnet=ResnetConfig(norm_groups=4, time_conditioning="scale_shift"),
-        downsample="resnet",
-        upsample="resnet",
-    )
-    parity(theirs, config)
-
-
-@pytest.mark.parametrize("linear", [False, True])
-def test_parity_with_diffusers_conditional_network(linear):
-    theirs = UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=6,
-        attention_head_dim=2,
-        transformer_layers_per_block=2,
-        use_linear_projection=linear,
-    )
-    transformer = AttentionConfig(kind="transformer", heads=2, layers=2, linear_projection=linear)
-    config = UNetConfig(
-        in_channels=4,
-        out_channels=4,
-        levels=(LevelConfig(channels=8, attention=transformer), LevelConfig(channels=16)),
-        mid=MidConfig(attention=transformer),
-        resnet=ResnetConfig(norm_groups=4),
-        cross_attention_dim=6,
-    )
-    tokens, mask = torch.randn(2, 5, 6), torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
-    residuals = [torch.randn(2, c, 16 // s, 24 // s) for c, s in [(8, 1)] * 3 + [(8, 2)] + [(16, 2)] * 2]
-    parity(
-        theirs,
-        config,
-        encoder_hidden_states=tokens,
-        encoder_attention_mask=mask,
-        down_block_additional_residuals=residuals,
-        mid_block_additional_residual=torch.randn(2, 16, 8, 12),
-    )

@@ -9,6 +9,9 @@ from unetdiff.plain import from_plain, require, to_plain
 
 __all__ = ["AttentionConfig", "LevelConfig", "MidConfig", "ResnetConfig", "TimeConfig", "UNetConfig"]
 
+DownsampleKind = Literal["conv", "pool", "resnet"]
+UpsampleKind = Literal["conv", "nearest", "transposed", "resnet"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
@@ -17,7 +20,9 @@ class AttentionConfig:
     `kind="attention"` is one self-attention over positions (DDPM, EDM, ADM); `"transformer"` is a stack of `layers`
     blocks of self-attention, cross-attention (where the network has `cross_attention_dim`) and GEGLU feed-forward
     (Stable Diffusion). Give `heads` or `head_channels`, not both; neither means one head. `down_layers` and `up_layers`
-    override `layers` block by block, 0 leaving a block without attention.
+    override `layers` block by block, 0 leaving a block without attention. `norm_groups` is the number of groups of the
+    norm before it: null for that of the residual blocks, 0 for no norm. `only_cross` lets a transformer's first
+    attention read the context too (Stable Diffusion's x4 upscaler).
     """
 
     kind: Literal["attention", "transformer"] = "attention"
@@ -27,6 +32,8 @@ class AttentionConfig:
     down_layers: tuple[int, ...] | None = None
     up_layers: tuple[int, ...] | None = None
     linear_projection: bool = False
+    norm_groups: int | None = None
+    only_cross: bool = False
 
     def __post_init__(self) -> None:
         require(self.heads is None or self.head_channels is None, "attention", "heads or head_channels, not both", self)
@@ -37,6 +44,12 @@ class AttentionConfig:
         for layers in (self.layers, *(self.down_layers or ()), *(self.up_layers or ())):
             fits = layers >= 0 and (most is None or layers <= most)
             require(fits, "attention.layers", "0 or 1" if most else "0 or more", layers)
+        groups = self.norm_groups
+        require(groups is None or groups >= 0, "attention.norm_groups", "0 or more, or null", groups)
+        normed = groups != 0 or self.kind == "attention"
+        require(normed, "attention.norm_groups", "a norm before a transformer", groups)
+        transformer = self.kind == "transformer" or not self.only_cross
+        require(transformer, "attention.only_cross", "false without a transformer", self.only_cross)
 
     def heads_for(self, channels: int) -> int:
         """Number of heads at this width."""
@@ -53,11 +66,16 @@ class AttentionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelConfig:
-    """One resolution: `depth` residual blocks in the encoder and `depth + 1` in the decoder, all `channels` wide."""
+    """One resolution: `depth` residual blocks in the encoder and `depth + 1` in the decoder, all `channels` wide.
+
+    `downsample` (to the next level) and `upsample` (to the previous one) override the network's.
+    """
 
     channels: int
     depth: int = 2
     attention: AttentionConfig | None = None
+    downsample: DownsampleKind | None = None
+    upsample: UpsampleKind | None = None
 
     def __post_init__(self) -> None:
         require(self.channels >= 1, "levels.channels", "a positive number", self.channels)
@@ -84,13 +102,19 @@ class LevelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MidConfig:
-    """The middle: one residual block, then `depth` times attention (if any) and a residual block."""
+    """The middle: one residual block, then `depth` times attention (if any) and a residual block.
+
+    `residual_scale` overrides that of the other residual blocks.
+    """
 
     depth: int = 1
     attention: AttentionConfig | None = None
+    residual_scale: float | None = None
 
     def __post_init__(self) -> None:
         require(self.depth >= 0, "mid.depth", "0 or more", self.depth)
+        scale = self.residual_scale
+        require(scale is None or scale > 0, "mid.residual_scale", "a positive number or null", scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +124,8 @@ class ResnetConfig:
     `time_conditioning`: the embedding is added between the convolutions, or scales and shifts the second norm (AdaGN).
     `residual_scale` multiplies the sum of branch and shortcut (EDM: sqrt(1/2)), also of attention. GroupNorm has
     `min(norm_groups, channels // norm_min_channels)` groups. `resample_projection` gives resampling residual blocks a
-    1x1 shortcut also where the width stays (DDPM++).
+    1x1 shortcut also where the width stays (DDPM++). `resample_filter` are the taps of the separable filter with which
+    resampling residual blocks halve and double: (1, 1) is the mean and the nearest neighbour, (1, 3, 3, 1) NCSN++'s.
     """
 
     time_conditioning: Literal["add", "scale_shift"] = "add"
@@ -110,8 +135,12 @@ class ResnetConfig:
     norm_min_channels: int = 1
     norm_eps: float = 1e-5
     resample_projection: bool = False
+    resample_filter: tuple[float, ...] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
+        taps = self.resample_filter
+        require(len(taps) >= 2 and len(taps) % 2 == 0, "resnet.resample_filter", "an even number of taps", taps)
+        require(sum(taps) > 0, "resnet.resample_filter", "taps of a positive sum", taps)
         require(0 <= self.dropout < 1, "resnet.dropout", "a probability below 1", self.dropout)
         require(self.residual_scale > 0, "resnet.residual_scale", "a positive number", self.residual_scale)
         require(self.norm_groups >= 1, "resnet.norm_groups", "a positive number", self.norm_groups)
@@ -129,8 +158,10 @@ class TimeConfig:
     """How the number that the network is conditioned on becomes a vector.
 
     Sinusoidal: frequencies max_period^(-i / (half - freq_shift)), cosines first or sines first. Fourier: random
-    frequencies of standard deviation `fourier_scale`. Then a two-layer network of width `hidden` (null: 4 times the
-    embedding). `labels` says where class and vector embeddings join: after that network (ADM) or before it (DDPM++).
+    frequencies of standard deviation `fourier_scale`, of the number or its `log`. Then a two-layer network of
+    width `hidden` (null: 4 times the embedding). `labels` says where class and vector embeddings join: after that
+    network (ADM) or before it (DDPM++). `cond_channels`: width of a second embedding, of the guidance weight that a
+    distilled network imitates, which a projection adds to the first (Meng et al. 2023; latent consistency models).
     """
 
     kind: Literal["sinusoidal", "fourier"] = "sinusoidal"
@@ -141,58 +172,109 @@ class TimeConfig:
     max_period: float = 10_000.0
     fourier_scale: float = 16.0
     labels: Literal["after", "before"] = "after"
+    log: bool = False
+    cond_channels: int | None = None
 
     def __post_init__(self) -> None:
+        require(self.kind == "fourier" or not self.log, "time.log", "false without Fourier features", self.log)
         even = self.channels is None or (self.channels >= 2 and self.channels % 2 == 0)
         require(even, "time.channels", "an even number or null", self.channels)
-        require(self.hidden is None or self.hidden >= 1, "time.hidden", "a positive number or null", self.hidden)
+        for field in ("hidden", "cond_channels"):
+            value = getattr(self, field)
+            require(value is None or value >= 1, f"time.{field}", "a positive number or null", value)
+
+
+_WIDTHS = (
+    "in_channels",
+    "out_channels",
+    "stem_channels",
+    "num_classes",
+    "class_channels",
+    "vector_channels",
+    "vector_time_channels",
+    "augment_channels",
+    "cross_attention_dim",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
     """A time-conditioned U-Net, from the outermost (finest) level to the innermost.
 
-    `in_channels` counts what `conv_in` takes: the noisy image and `concat_channels` of a conditioning image;
-    `stem_channels` is the width it gives (null: the finest level's). `num_classes`: class index; index -1 is the null
-    class, which adds nothing. `vector_channels`: a continuous vector; with `vector_time_channels` (SDXL) it is a text
-    embedding followed by that many sinusoidal channels per size number. `cross_attention_dim`: width of
-    `encoder_hidden_states`. `sample_size` is the (height, width) it was made for: information only, since the network
-    takes any size.
+    Input and output: `in_channels` counts what `conv_in` takes, the noisy image and `concat_channels` of a conditioning
+    image; `stem_channels` is the width it gives (null: the finest level's). `out_channels` counts what `conv_out`
+    gives, the estimate and `variance_channels` of a learned variance (Nichol & Dhariwal 2021). `input_residual` feeds
+    the shrunken input to every level of the encoder (NCSN++). `divide_by_timestep` divides the output by the timestep
+    (score networks). `sample_size` is the (height, width) it was made for: information only, since the network takes
+    any size. `odd_sizes`, which cannot be halved evenly, are padded at the border ("pad"), or rounded up on the way
+    down and matched to the skips on the way up ("match_skips", diffusers).
+
+    Conditions: `num_classes`: class index, -1 being the null class, which adds nothing. `class_projection`: class
+    labels are no index but a number embedded like the timestep, or a vector of `class_channels` through two layers
+    ("mlp"), one ("linear") or none. `vector_channels`: a continuous vector; with `vector_time_channels` (SDXL) it is a
+    text embedding followed by that many sinusoidal channels per size number. `augment_channels`: labels of non-leaky
+    augmentation (EDM). `cross_attention_dim`: width of `encoder_hidden_states`.
     """
 
     in_channels: int = 3
     out_channels: int = 3
-    sample_size: tuple[int, int] | None = None
+    concat_channels: int = 0
+    variance_channels: int = 0
     stem_channels: int | None = None
+    sample_size: tuple[int, int] | None = None
+    odd_sizes: Literal["pad", "match_skips"] = "pad"
+    input_residual: bool = False
+    divide_by_timestep: bool = False
     levels: tuple[LevelConfig, ...] = (LevelConfig(channels=64), LevelConfig(channels=128))
     mid: MidConfig | None = MidConfig()
     resnet: ResnetConfig = ResnetConfig()
     time: TimeConfig = TimeConfig()
-    downsample: Literal["conv", "pool", "resnet"] = "conv"
-    upsample: Literal["conv", "nearest", "transposed", "resnet"] = "conv"
+    downsample: DownsampleKind = "conv"
+    upsample: UpsampleKind = "conv"
     downsample_padding: Literal["symmetric", "bottom_right"] = "symmetric"
     num_classes: int | None = None
+    class_projection: Literal["timestep", "mlp", "linear", "identity"] | None = None
+    class_channels: int | None = None
     vector_channels: int | None = None
     vector_time_channels: int | None = None
+    augment_channels: int | None = None
     cross_attention_dim: int | None = None
-    concat_channels: int = 0
 
     def __post_init__(self) -> None:
         require(len(self.levels) >= 1, "levels", "at least one level", self.levels)
-        require(self.out_channels >= 1, "out_channels", "a positive number", self.out_channels)
-        require(self.in_channels > self.concat_channels >= 0, "concat_channels", "0 or more, below in_channels", self)
-        for field in ("stem_channels", "num_classes", "vector_channels", "vector_time_channels", "cross_attention_dim"):
+        for field in _WIDTHS:
             value = getattr(self, field)
             require(value is None or value >= 1, field, "a positive number or null", value)
+        for extra, total in (("concat_channels", "in_channels"), ("variance_channels", "out_channels")):
+            inside = 0 <= getattr(self, extra) < getattr(self, total)
+            require(inside, extra, f"0 or more, below {total}", getattr(self, extra))
+        require(self.time_channels % 2 == 0, "time.channels", "an even number", self.time_channels)
+        self._check_conditions()
+        self._check_nodes()
+
+    def _check_conditions(self) -> None:
         timed = self.vector_time_channels is None or self.vector_channels is not None
         require(timed, "vector_time_channels", "null without vector_channels", self.vector_time_channels)
-        require(self.time_channels % 2 == 0, "time.channels", "an even number", self.time_channels)
+        single = self.num_classes is None or self.class_projection is None
+        require(single, "class_projection", "null with num_classes", self.class_projection)
+        sized = self.class_projection in ("mlp", "linear")
+        expected = "a width" if sized else "null"
+        require((self.class_channels is not None) == sized, "class_channels", expected, self.class_channels)
+
+    def _check_nodes(self) -> None:
+        """Every width must suit its norm and its heads."""
         for node in self.nodes():
             if node.kind == "resnet":
                 self.resnet.groups(node.in_channels + node.skip_channels)
                 self.resnet.groups(node.out_channels)
-        if self.mid is not None and self.mid.attention is not None:
-            self.mid.attention.heads_for(self.levels[-1].channels)
+            elif node.attention is not None:
+                node.attention.heads_for(node.out_channels)
+                groups = node.attention.norm_groups
+                fits = not groups or node.out_channels % groups == 0
+                require(fits, "attention.norm_groups", f"a divisor of {node.out_channels}", groups)
+            elif node.kind == "upsample" and self.odd_sizes == "match_skips":
+                kind = self.upsample_at(node.level)
+                require(kind in ("conv", "nearest"), "odd_sizes", f"pad with upsample {kind!r}", self.odd_sizes)
 
     @property
     def time_channels(self) -> int:
@@ -208,6 +290,29 @@ class UNetConfig:
     def stride(self) -> int:
         """Factor between the finest and the coarsest level: sizes are padded to its multiples."""
         return int(2 ** (len(self.levels) - 1))
+
+    @property
+    def time_cond_proj_dim(self) -> int | None:
+        """`time.cond_channels`, as diffusers' pipelines ask for it."""
+        return self.time.cond_channels
+
+    @property
+    def addition_time_embed_dim(self) -> int | None:
+        """`vector_time_channels`, as diffusers' SDXL pipelines ask for it."""
+        return self.vector_time_channels
+
+    @property
+    def layers_per_block(self) -> int:
+        """Depth of the first level, by which diffusers reads the numbers in other tools' LoRA files for SDXL."""
+        return self.levels[0].depth
+
+    def downsample_at(self, level: int) -> DownsampleKind:
+        """How a level's feature map is halved."""
+        return self.levels[level].downsample or self.downsample
+
+    def upsample_at(self, level: int) -> UpsampleKind:
+        """How a level's feature map is doubled."""
+        return self.levels[level].upsample or self.upsample
 
     def nodes(self) -> tuple[Node, ...]:
         """The network as rows, in the order of computation."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 from typing_extensions import Unpack
 
-from unetdiff.denoiser import EDM, Condition, Denoiser, Epsilon, Preconditioning
+from unetdiff.denoiser import Condition, Denoiser
 from unetdiff.noise import DiscreteSchedule, log_normal
 from unetdiff.plain import require
+from unetdiff.preconditioning import EDM, Epsilon, Preconditioning
 
 __all__ = ["EDMObjective", "EpsilonObjective", "Objective", "denoising_loss"]
 
@@ -20,11 +21,6 @@ class Objective(ABC):
     @abstractmethod
     def preconditioning(self) -> Preconditioning:
         """What turns the network into a denoiser."""
-
-    @property
-    @abstractmethod
-    def sigma_range(self) -> tuple[float, float]:
-        """Least and greatest noise level to sample over."""
 
     @abstractmethod
     def sigma(self, u: Tensor) -> Tensor:
@@ -47,18 +43,11 @@ class EDMObjective(Objective):
 
     def __post_init__(self) -> None:
         require(self.P_std > 0, "objective.P_std", "a positive number", self.P_std)
-        ordered = 0 < self.sigma_min < self.sigma_max
-        require(ordered, "objective.sigma_min", "0 < sigma_min < sigma_max", (self.sigma_min, self.sigma_max))
 
     @property
     def preconditioning(self) -> EDM:
         """EDM's."""
-        return EDM(sigma_data=self.sigma_data)
-
-    @property
-    def sigma_range(self) -> tuple[float, float]:
-        """As configured."""
-        return self.sigma_min, self.sigma_max
+        return EDM(sigma_data=self.sigma_data, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
 
     def sigma(self, u: Tensor) -> Tensor:
         """ln(sigma) ~ N(P_mean, P_std^2)."""
@@ -79,11 +68,6 @@ class EpsilonObjective(Objective):
     def preconditioning(self) -> Epsilon:
         """Noise prediction on the schedule."""
         return Epsilon(schedule=self.schedule)
-
-    @property
-    def sigma_range(self) -> tuple[float, float]:
-        """The schedule's ends."""
-        return float(self.schedule.sigmas[0]), float(self.schedule.sigmas[-1])
 
     def sigma(self, u: Tensor) -> Tensor:
         """Noise level of timestep floor(u T)."""

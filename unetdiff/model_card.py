@@ -30,7 +30,7 @@ from unetdiff import load_model
 
 denoiser, info = load_model(".")
 noise = samplers.PerImageNoise(seeds=range(8), shape=info.data.shape)
-sigmas = samplers.karras(18, info.sigma_min, info.sigma_max)
+sigmas = samplers.karras(18, *info.preconditioning.sigma_range)
 denoise = {denoise}
 images = samplers.sample(denoise, sigmas[0].float() * noise(), sigmas, samplers.Heun())
 ```
@@ -65,11 +65,12 @@ def _network(config: UNetConfig, parameters: int, info: ModelInfo) -> dict[str, 
         f"{level.channels} channels x {level.depth}{' with attention' * (level.attention is not None)}"
         for level in config.levels
     ]
+    lowest, highest = info.preconditioning.sigma_range
     return {
         "parameters": f"{parameters:,}",
         "levels, finest first": "; ".join(levels),
         "preconditioning": info.preconditioning,
-        "noise levels": f"{info.sigma_min:g} to {info.sigma_max:g}",
+        "noise levels": f"{lowest:g} to {highest:g}",
         "pixel values": f"{info.data.value_range[0]:g} to {info.data.value_range[1]:g}",
         "classes": ", ".join(info.data.classes) or "no names",
     }

@@ -9,17 +9,20 @@ import errno
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from unetdiff.atomic import replacing_folder
 from unetdiff.denoiser import Denoiser
+from unetdiff.diffusers_config import preconditioning_from_scheduler, read_config
 from unetdiff.errors import InputError
 from unetdiff.model_card import model_card
 from unetdiff.model_info import DataInfo, ModelInfo
+from unetdiff.plain import require
+from unetdiff.preconditioning import preconditioning_from_dict
 from unetdiff.unet import UNet
+from unetdiff.weight_source import read_json
 
 __all__ = ["SHIPPED", "DataInfo", "ModelInfo", "find_model", "load_model", "save_model", "weights_hash"]
 
@@ -55,17 +58,15 @@ def find_model(name_or_folder: str | Path | None) -> Path:
 def load_model(name_or_folder: str | Path | None, device: torch.device | str = "cpu") -> tuple[Denoiser, ModelInfo]:
     """The denoiser in a folder (see `find_model`), float32 and in evaluation mode.
 
+    A diffusers pipeline folder has `scheduler/` in the place of `denoiser.json`.
+
     Raises:
         InputError: a file that is missing, damaged, or of another kind of model.
     """
     folder = find_model(name_or_folder)
-    info_file = folder / "denoiser.json"
-    values = _read_json(info_file)
-    try:
-        info = ModelInfo.from_dict(values)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{info_file}: {error}") from error
-    unet = _load_unet(folder / "unet")
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    info = _pipeline_info(folder, scheduler) if scheduler.is_file() else _own_info(folder / "denoiser.json")
+    unet = UNet.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32)
     return Denoiser(unet, info.preconditioning).to(device).eval(), info
 
 
@@ -79,31 +80,27 @@ def weights_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _load_unet(folder: Path) -> UNet:
-    config_file = folder / "config.json"
-    config = _read_json(config_file)
-    kind = config.get("_class_name")
-    if kind != "UNet":
-        raise InputError(f"{config_file}: the configuration of a unetdiff UNet expected, got {kind!r}")
-    for path in _weight_files(folder):
-        try:
-            safe_open(path, framework="pt")
-        except SafetensorError as error:
-            raise InputError(f"{path}: a complete safetensors file expected, this one is damaged: {error}") from error
+def _own_info(file: Path) -> ModelInfo:
+    values = read_json(file)
     try:
-        unet, found = UNet.from_pretrained(
-            folder, torch_dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
-    except (ValueError, RuntimeError) as error:
+        return ModelInfo.from_dict(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file}: {error}") from error
+
+
+def _pipeline_info(folder: Path, scheduler: Path) -> ModelInfo:
+    """What the scheduler and the network's configuration of a pipeline say."""
+    network = folder / "unet" / "config.json"
+    try:
+        preconditioning = preconditioning_from_dict(preconditioning_from_scheduler(read_json(scheduler)))
+        config = read_config(read_json(network))
+        require(config.sample_size is not None, "sample_size", "a number", None)
+    except ValueError as error:
         raise InputError(f"{folder}: {error}") from error
-    for problem in ("missing_keys", "unexpected_keys"):
-        if found[problem]:
-            names = ", ".join(sorted(found[problem])[:3])
-            raise InputError(
-                f"{folder}: weights that fit config.json expected, got {problem.replace('_', ' ')} {names}"
-            )
-    assert isinstance(unet, UNet)
-    return unet
+    assert config.sample_size is not None
+    height, width = config.sample_size
+    data = DataInfo(channels=config.out_channels - config.variance_channels, height=height, width=width)
+    return ModelInfo(preconditioning=preconditioning, data=data)
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -111,18 +108,6 @@ def _weight_files(folder: Path) -> list[Path]:
     if not files:
         raise InputError(f"{folder}: weights in *.safetensors expected, got none")
     return files
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: a file of a model folder expected, got {_what(path)}")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: JSON expected, got {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: a JSON object expected, got {type(values).__name__}")
-    return values
 
 
 def _what(path: Path) -> str:

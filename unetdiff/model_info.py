@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from unetdiff.denoiser import Preconditioning, preconditioning_from_dict, preconditioning_to_dict
 from unetdiff.plain import from_plain, require, to_plain
+from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict, preconditioning_to_dict
 
 __all__ = ["JSON", "DataInfo", "ModelInfo"]
 
@@ -39,21 +39,13 @@ class ModelInfo:
     """What a network needs beside its weights to denoise and to sample; `training` is a summary for readers."""
 
     preconditioning: Preconditioning
-    sigma_min: float
-    sigma_max: float
     data: DataInfo
     training: Mapping[str, JSON] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        range_ = (self.sigma_min, self.sigma_max)
-        require(0 < self.sigma_min < self.sigma_max, "sigma_min, sigma_max", "0 < sigma_min < sigma_max", range_)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for denoiser.json; `from_dict` is its inverse."""
         return {
             "preconditioning": preconditioning_to_dict(self.preconditioning),
-            "sigma_min": self.sigma_min,
-            "sigma_max": self.sigma_max,
             "data": to_plain(self.data),
             "training": dict(self.training),
         }
@@ -65,13 +57,11 @@ class ModelInfo:
         Raises:
             ValueError: a missing or unknown key, or a value that a field cannot take.
         """
-        expected = {"preconditioning", "sigma_min", "sigma_max", "data", "training"}
+        expected = {"preconditioning", "data", "training"}
         require(set(values) == expected, "denoiser", f"the keys {sorted(expected)}", sorted(values))
         require(isinstance(values["preconditioning"], dict), "preconditioning", "an object", values["preconditioning"])
         return cls(
             preconditioning=preconditioning_from_dict(values["preconditioning"]),
-            sigma_min=values["sigma_min"],
-            sigma_max=values["sigma_max"],
             data=from_plain(DataInfo, values["data"], "data"),
             training=values["training"],
         )

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "layout"]
 
-Kind = Literal["conv", "resnet", "attention", "transformer", "downsample", "upsample", "norm"]
+Kind = Literal["conv", "resnet", "attention", "transformer", "downsample", "input_residual", "upsample", "norm"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One operation on the feature map. `stride` is its output's; attention nodes carry their settings and layers."""
+    """One operation on the feature map. `stride` is its output's; attention nodes carry their settings and layers.
+
+    `residual_from` names the feature map that an `input_residual` node adds (`sample` is the network's input) and
+    `residual_channels` is its width.
+    """
 
     name: str
     kind: Kind
@@ -31,6 +35,8 @@ class Node:
     skip_from: str | None = None
     attention: "AttentionConfig | None" = None
     layers: int = 0
+    residual_from: str | None = None
+    residual_channels: int = 0
 
 
 def layout(config: "UNetConfig") -> tuple[Node, ...]:
@@ -42,8 +48,13 @@ def layout(config: "UNetConfig") -> tuple[Node, ...]:
 def _encoder(config: "UNetConfig") -> Iterator[Node]:
     width = config.levels[0].channels if config.stem_channels is None else config.stem_channels
     yield Node(name="conv_in", kind="conv", level=0, in_channels=config.in_channels, out_channels=width, stride=1)
+    source, source_width = "sample", config.in_channels
     for index, level in enumerate(config.levels):
         prefix, stride = f"down_blocks.{index}", 2**index
+        if config.input_residual and index > 0:
+            node = _same(f"{prefix}.input_residual", "input_residual", level=index, channels=width, stride=stride)
+            yield dataclasses.replace(node, residual_from=source, residual_channels=source_width)
+            source, source_width = node.name, width
         for block, layers in enumerate(level.layers("down")):
             yield Node(
                 name=f"{prefix}.resnets.{block}",
@@ -116,11 +127,12 @@ def _attention(name: str, level: int, width: int, config: "AttentionConfig | Non
 def _skip_sources(encoder: list[Node]) -> list[Node]:
     """The nodes whose outputs the decoder takes: `conv_in`, downsamplers, units of residual block and attention.
 
-    A residual block that attention follows is not the end of its unit, so its own output is not a skip.
+    A residual block that attention follows is not the end of its unit, so its own output is not a skip; nor is that of
+    a downsampler that the input joins.
     """
     followers = [*encoder[1:], None]
     return [
         node
         for node, after in zip(encoder, followers, strict=True)
-        if after is None or after.kind not in ("attention", "transformer")
+        if after is None or after.kind not in ("attention", "transformer", "input_residual")
     ]

@@ -32,36 +32,57 @@ def log_normal(u: Tensor, mean: float, std: float) -> Tensor:
 class DiscreteSchedule:
     """A table of `steps` betas, and with it of noise levels, from timestep 0 (least noise) up.
 
-    linear: Ho et al. 2020, section 4. scaled_linear: linear in sqrt(beta) (Stable Diffusion). cosine: Nichol & Dhariwal
-    2021, equation 17. sigmoid: betas on a logistic curve over [-6, 6] (GeoDiff). `zero_terminal_snr` moves the last
-    timestep to pure noise (Lin et al. 2023, algorithm 1); sigma stays finite there, at least 4096 and twice its
-    neighbour's.
+    linear: Ho et al. 2020, section 4. scaled_linear: linear in sqrt(beta) (Stable Diffusion). sigmoid: betas on a
+    logistic curve over [-6, 6] (GeoDiff). cosine: Nichol & Dhariwal 2021, equation 17. exponential: alpha_bar is
+    exp(-12 t). laplace: the log signal-to-noise ratio follows a Laplace distribution (Hang et al. 2024, as diffusers
+    has it). table: the betas are those of `table`. `zero_terminal_snr` moves the last timestep to pure noise (Lin et
+    al. 2023, algorithm 1); sigma stays finite there, at least 4096 and twice its neighbour's.
     """
 
-    kind: Literal["linear", "scaled_linear", "cosine", "sigmoid"] = "linear"
+    kind: Literal["linear", "scaled_linear", "sigmoid", "cosine", "exponential", "laplace", "table"] = "linear"
     steps: int = 1000
     beta_start: float = 1e-4
     beta_end: float = 0.02
     zero_terminal_snr: bool = False
+    table: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         require(self.steps >= 2, "schedule.steps", "at least 2", self.steps)
         ordered = 0 < self.beta_start <= self.beta_end < 1
         require(ordered, "schedule.beta", "0 < beta_start <= beta_end < 1", (self.beta_start, self.beta_end))
+        expected = f"{self.steps} betas between 0 and 1" if self.kind == "table" else "null without kind table"
+        require(self._table_fits(), "schedule.table", expected, self.table)
+
+    def _table_fits(self) -> bool:
+        if self.table is None:
+            return self.kind != "table"
+        return self.kind == "table" and len(self.table) == self.steps and all(0 < beta < 1 for beta in self.table)
 
     @cached_property
     def betas(self) -> Tensor:
         """(steps,) float64, before any rescaling to zero terminal SNR."""
-        unit = torch.linspace(0, 1, self.steps, dtype=torch.float64)
-        if self.kind == "scaled_linear":
-            return (math.sqrt(self.beta_start) + (math.sqrt(self.beta_end) - math.sqrt(self.beta_start)) * unit) ** 2
-        if self.kind == "sigmoid":
-            return self.beta_start + (self.beta_end - self.beta_start) * torch.sigmoid(12 * unit - 6)
+        unit, (first, last) = torch.linspace(0, 1, self.steps, dtype=torch.float64), (self.beta_start, self.beta_end)
+        match self.kind:
+            case "linear":
+                return first + (last - first) * unit
+            case "scaled_linear":
+                return (math.sqrt(first) + (math.sqrt(last) - math.sqrt(first)) * unit) ** 2
+            case "sigmoid":
+                return first + (last - first) * torch.sigmoid(12 * unit - 6)
+            case "table":
+                return torch.tensor(self.table, dtype=torch.float64)
+            case "cosine" | "exponential" | "laplace":
+                signal = self._signal(torch.arange(self.steps + 1, dtype=torch.float64) / self.steps)
+                return (1 - signal[1:] / signal[:-1]).clamp(max=0.999)
+
+    def _signal(self, t: Tensor) -> Tensor:
+        """alpha_bar as a function of time from 0 to 1, up to a factor."""
         if self.kind == "cosine":
-            times = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
-            signal = torch.cos((times + 0.008) / 1.008 * math.pi / 2) ** 2
-            return (1 - signal[1:] / signal[:-1]).clamp(max=0.999)
-        return self.beta_start + (self.beta_end - self.beta_start) * unit
+            return torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+        if self.kind == "exponential":
+            return torch.exp(-12 * t)
+        log_snr = torch.sign(t - 0.5) * 0.5 * torch.log(1 - 2 * (t - 0.5).abs() + 1e-6)
+        return torch.sigmoid(log_snr).sqrt()
 
     @cached_property
     def alphas_cumprod(self) -> Tensor:
@@ -77,6 +98,11 @@ class DiscreteSchedule:
     def sigmas(self) -> Tensor:
         """Noise level of each timestep: (steps,) float64, increasing."""
         return ((1 - self.alphas_cumprod) / self.alphas_cumprod).sqrt()
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Least and greatest noise level."""
+        return float(self.sigmas[0]), float(self.sigmas[-1])
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Noise level of (fractional) timesteps, in float64."""
@@ -94,12 +120,19 @@ class DiscreteSchedule:
 class VPSchedule:
     """The continuous variance-preserving schedule of Song et al. 2021 (Karras et al. 2022, table 1, column VP).
 
-    sigma(t) = sqrt(exp(beta_d t^2 / 2 + beta_min t) - 1) for t in (0, 1]; the timestep is (M - 1) t.
+    sigma(t) = sqrt(exp(beta_d t^2 / 2 + beta_min t) - 1) for t in [epsilon_t, 1]; the timestep is (M - 1) t.
     """
 
     beta_d: float = 19.9
     beta_min: float = 0.1
     M: int = 1000
+    epsilon_t: float = 1e-5
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Noise level at epsilon_t and at 1."""
+        ends = self.sigma(torch.tensor([self.epsilon_t, 1.0], dtype=torch.float64) * (self.M - 1))
+        return float(ends[0]), float(ends[1])
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Noise level of timesteps."""
@@ -132,6 +165,11 @@ class IDDPMSchedule:
         ratios = (alpha_bar[:-1] / alpha_bar[1:]).clamp(min=self.C_1).flip(0)
         # u_{j-1}^2 + 1 = (u_j^2 + 1) / ratio, from u_M = 0
         return ((1 / ratios).cumprod(0) - 1).sqrt()
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Least and greatest noise level."""
+        return float(self.sigmas[0]), float(self.sigmas[-1])
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Noise level of whole timesteps."""

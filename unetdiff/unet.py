@@ -3,28 +3,34 @@
 Ronneberger et al. 2015 with the time conditioning of Ho et al. 2020; skip-tuning after Ma et al. 2024 (definition 3.1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, scale_lora_layers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unetdiff.config import UNetConfig
+from unetdiff.diffusers_config import read_config, write_config
+from unetdiff.fit import require_fit
 from unetdiff.nn.build import build_node, tree
+from unetdiff.nn.class_embedding import NULL_CLASS, ClassEmbedding, class_embedding
 from unetdiff.nn.embeddings import EmbeddingMLP, SinusoidalEmbedding, time_projection
 from unetdiff.nn.resnet import ResnetBlock
+from unetdiff.nn.skip import SkipScale, control_residuals, join, skip_factors
 from unetdiff.nodes import Node
+from unetdiff.weight_source import find_network, refusal, require_weights
 
 __all__ = ["NULL_CLASS", "SkipScale", "UNet", "UNetOutput"]
-
-NULL_CLASS = -1
-SkipScale = float | Sequence[float] | Mapping[str, float] | Tensor
 
 
 @dataclass
@@ -37,8 +43,9 @@ class UNetOutput(BaseOutput):
 class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """A time-conditioned U-Net with cross-attention, described by a `UNetConfig`.
 
-    Sizes that `config.stride` (2^(levels - 1)) does not divide are padded evenly on both sides by repeating the border,
-    and the output is cropped back, so any height and width will do.
+    Any height and width will do: where `config.stride` (2^(levels - 1)) does not divide them, the image is padded
+    evenly on both sides by repeating the border and the output is cropped back, or (`odd_sizes="match_skips"`) levels
+    are rounded up.
     """
 
     _supports_gradient_checkpointing = True
@@ -51,21 +58,28 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self._config = config
         self.nodes = config.nodes()
         self.skips = config.skips()
-        self._skip_sources = frozenset(self.skips)
+        self._kept = {node.residual_from for node in self.nodes} | set(self.skips)
+        self._size_of = _upsampled_to(self.nodes) if config.odd_sizes == "match_skips" else {}
         first_joined = next(index for index, node in enumerate(self.nodes) if node.skip_from is not None)
         self._innermost = self.nodes[first_joined - 1].name
         self.gradient_checkpointing = False
-        self.time_proj = time_projection(config.time, config.time_channels)
-        self.time_embedding = EmbeddingMLP(config.time_channels, config.embedding_channels)
-        label_channels = config.time_channels if config.time.labels == "before" else config.embedding_channels
-        if config.num_classes is not None:
-            self.class_embedding = nn.Embedding(config.num_classes, label_channels)
-        if config.vector_channels is not None:
-            self.add_embedding = EmbeddingMLP(config.vector_channels, label_channels)
-        if config.vector_time_channels is not None:
-            self.add_time_proj = SinusoidalEmbedding(config.vector_time_channels, "cos_sin")
+        self._build_embeddings(config)
         for name, module in tree({node.name: build_node(node, config) for node in self.nodes}).items():
             self.add_module(name, module)
+
+    def _build_embeddings(self, config: UNetConfig) -> None:
+        time, width = config.time, config.embedding_channels
+        self.time_proj = time_projection(time, config.time_channels)
+        self.time_embedding = EmbeddingMLP(config.time_channels, width, time.cond_channels)
+        label_width = config.time_channels if time.labels == "before" else width
+        if config.num_classes is not None or config.class_projection is not None:
+            self.class_embedding = class_embedding(config, label_width)
+        if config.vector_channels is not None:
+            self.add_embedding = EmbeddingMLP(config.vector_channels, label_width)
+        if config.vector_time_channels is not None:
+            self.add_time_proj = SinusoidalEmbedding(config.vector_time_channels, time.order, time.freq_shift)
+        if config.augment_channels is not None:
+            self.augment_embedding = nn.Linear(config.augment_channels, config.time_channels, bias=False)
 
     @property
     def config(self) -> UNetConfig:
@@ -74,10 +88,69 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
 
     @classmethod
     def from_config(cls, config: UNetConfig | Mapping[str, Any]) -> "UNet":
-        """Build from a `UNetConfig` or from the contents of a `config.json`."""
+        """Build from a `UNetConfig` or from the contents of a `config.json`, ours or diffusers'.
+
+        Raises:
+            ValueError: a class or a field that is not covered; the message names it.
+        """
         if isinstance(config, UNetConfig):
             return cls(config)
-        return cls(UNetConfig.from_dict({key: value for key, value in config.items() if not key.startswith("_")}))
+        return cls(read_config(config))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        subfolder: str | None = None,
+        **options: Any,  # noqa: ANN401  # as diffusers declares it
+    ) -> Any:  # noqa: ANN401  # as diffusers declares it
+        """Load a network of ours, or a `UNet2DModel` or `UNet2DConditionModel` of diffusers.
+
+        Memory holds the weights once: the network is built on the meta device and takes the tensors as they are read.
+
+        Args:
+            pretrained_model_name_or_path: a folder with `config.json`, a model or pipeline folder with `unet/`, or a
+                repository of the hub.
+            subfolder: where in it the network is.
+            **options: `torch_dtype`, `variant`, `device_map`, ... as `diffusers.ModelMixin` takes them.
+
+        Returns:
+            The network in evaluation mode; with `output_loading_info` also what diffusers says about the loading.
+
+        Raises:
+            InputError: no configuration, one that is not covered, or weights that are damaged or do not fit it; the
+                message names the field or counts the tensors.
+        """
+        folder = find_network(pretrained_model_name_or_path, subfolder)
+        if folder is not None:
+            require_weights(folder, options.get("variant"))
+        where = folder or pretrained_model_name_or_path
+        place = {"subfolder": subfolder} if folder is None else {}
+        with_info = options.pop("output_loading_info", False)
+        options["ignore_mismatched_sizes"] = True  # so that they are counted, and refused below
+        default_dtype = torch.get_default_dtype()
+        try:
+            unet, found = super().from_pretrained(where, output_loading_info=True, **place, **options)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise refusal(where, error) from error
+        finally:
+            torch.set_default_dtype(default_dtype)  # which diffusers leaves changed where it fails
+        misshaped = [f"{name} {tuple(got)} instead of {tuple(own)}" for name, got, own in found["mismatched_keys"]]
+        require_fit(str(where), found["missing_keys"], found["unexpected_keys"], misshaped)
+        return (unet, found) if with_info else unet
+
+    def to_diffusers(self) -> ModelMixin:
+        """The same network as diffusers' own class; it shares the weights with this one.
+
+        Raises:
+            ValueError: diffusers has no such network; the message names the first node or field that it lacks.
+        """
+        name, fields = write_config(self.config)
+        with torch.device("meta"):
+            model: ModelMixin = getattr(diffusers, name)(**fields)
+        model.load_state_dict(self.state_dict(), assign=True)
+        return model.train(self.training)
 
     def forward(
         self,
@@ -91,7 +164,10 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         return_dict: bool = True,
         *,
         encoder_attention_mask: Tensor | None = None,
+        timestep_cond: Tensor | None = None,
+        cross_attention_kwargs: Mapping[str, Any] | None = None,
         vector: Tensor | None = None,
+        augment_labels: Tensor | None = None,
         concat: Tensor | None = None,
         skip_scale: SkipScale | None = None,
     ) -> UNetOutput | tuple[Tensor]:
@@ -101,13 +177,17 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
             sample: (N, C, H, W), already scaled by c_in; C is `in_channels`, less `concat_channels` if `concat` comes.
             timestep: what the network is conditioned on (c_noise), one number or (N,).
             encoder_hidden_states: (N, M, cross_attention_dim), the tokens that cross-attention reads.
-            class_labels: (N,) integers below `num_classes`, or -1 for the null class.
+            class_labels: (N,) integers below `num_classes`, or -1 for the null class; with `class_projection` what
+                that projects.
             added_cond_kwargs: SDXL's `text_embeds` (N, D) and `time_ids` (N, K), joined into `vector`.
             down_block_additional_residuals: one tensor per skip, outermost first, added to it (ControlNet).
             mid_block_additional_residual: added to the middle's output (ControlNet).
             return_dict: give a `UNetOutput` instead of a tuple.
             encoder_attention_mask: (N, M), true or 1 where a token may be read.
+            timestep_cond: (N, time.cond_channels), the embedded guidance weight of a distilled network; none adds 0.
+            cross_attention_kwargs: `scale` multiplies what LoRA layers add.
             vector: (N, vector_channels), continuous conditioning.
+            augment_labels: (N, augment_channels), what was done to the image; none means nothing.
             concat: (N, concat_channels, H, W), concatenated to the sample.
             skip_scale: factor on the skip connections (skip-tuning): one number, a mapping by skip name, or one per
                 skip in the order of `config.skips()` (innermost first) as a list, a tensor (skips,) or (N, skips).
@@ -118,63 +198,103 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         x = sample if concat is None else torch.cat([sample, concat.to(sample.dtype)], dim=1)
         _require_width("sample (with concat)", x, self.config.in_channels, dim=1)
         height, width = x.shape[2:]
-        x, top, left = _pad(x, self.config.stride)
-        embedding = self._embedding(x, timestep, class_labels, self._vector(vector, added_cond_kwargs))
+        top = left = 0
+        if self.config.odd_sizes == "pad":
+            x, top, left = _pad(x, self.config.stride)
         bias = self._attention_bias(x, encoder_hidden_states, encoder_attention_mask)
-        scales = _scales(skip_scale, self.skips)
-        residuals = _residuals(down_block_additional_residuals, self.skips)
-        features: dict[str, Tensor] = {}
-        for node in self.nodes:
-            name = node.skip_from
-            if name is not None:
-                x = _join(x, features.pop(name), residuals.get(name), scales.get(name))
-            x = self._run(node, x, embedding, encoder_hidden_states, bias)
-            if node.name in self._skip_sources:
-                features[node.name] = x
-            if node.name == self._innermost and mid_block_additional_residual is not None:
-                x = x + mid_block_additional_residual
+        factors = skip_factors(skip_scale, self.skips)
+        residuals = control_residuals(down_block_additional_residuals, self.skips)
+        features: dict[str | None, Tensor] = {"sample": x}
+        with _lora_scaled(self, cross_attention_kwargs):
+            labels = self._label_embedding(x, class_labels, self._vector(vector, added_cond_kwargs))
+            embedding = self._embedding(x, timestep, timestep_cond, augment_labels, labels)
+            for node in self.nodes:
+                name = node.skip_from
+                if name is not None:
+                    x = join(x, features.pop(name), residuals.get(name), factors.get(name))
+                x = self._run(node, x, embedding, encoder_hidden_states, bias, features)
+                if node.name in self._kept:
+                    features[node.name] = x
+                if node.name == self._innermost and mid_block_additional_residual is not None:
+                    x = x + mid_block_additional_residual
         x = x[:, :, top : top + height, left : left + width]
+        if self.config.divide_by_timestep:
+            x = x / torch.as_tensor(timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
         return UNetOutput(sample=x) if return_dict else (x,)
 
-    def _run(self, node: Node, x: Tensor, embedding: Tensor, context: Tensor | None, bias: Tensor | None) -> Tensor:
+    def _run(
+        self,
+        node: Node,
+        x: Tensor,
+        embedding: Tensor,
+        context: Tensor | None,
+        bias: Tensor | None,
+        features: Mapping[str | None, Tensor],
+    ) -> Tensor:
         """Apply one node, recomputing it in the backward pass where gradient checkpointing is on."""
         module = self.get_submodule(node.name)
-        arguments: tuple[Tensor | None, ...] = (x,)
+        arguments: tuple[object, ...] = (x,)
         if isinstance(module, ResnetBlock):
             arguments = (x, embedding)
         elif node.kind == "transformer":
             arguments = (x, context, bias)
+        elif node.kind == "input_residual":
+            arguments = (x, features[node.residual_from])
+        elif node.name in self._size_of:
+            arguments = (x, features[self._size_of[node.name]].shape[2:])
         if self.gradient_checkpointing and torch.is_grad_enabled():
             out: Tensor = self._gradient_checkpointing_func(module, *arguments)
         else:
             out = module(*arguments)
         return F.silu(out) if node.kind == "norm" else out
 
-    def _embedding(self, x: Tensor, timestep: Tensor | float, labels: Tensor | None, vector: Tensor | None) -> Tensor:
+    def _embedding(
+        self,
+        x: Tensor,
+        timestep: Tensor | float,
+        timestep_cond: Tensor | None,
+        augment_labels: Tensor | None,
+        labels: Tensor | None,
+    ) -> Tensor:
         """What all residual blocks receive: (N, embedding_channels), through the SiLU that they share."""
         values = torch.as_tensor(timestep, device=x.device).expand(x.shape[0])
         embedding = self.time_proj(values).to(x.dtype)
-        extra = self._label_embedding(x, labels, vector)
-        if self.config.time.labels == "before":
-            return F.silu(self.time_embedding(embedding if extra is None else embedding + extra))
-        embedding = self.time_embedding(embedding)
-        return F.silu(embedding if extra is None else embedding + extra)
+        if augment_labels is not None:
+            _require_accepted("augment_labels", augment_labels, self.config.augment_channels)
+            embedding = embedding + self.augment_embedding(augment_labels.to(x.dtype))
+        if timestep_cond is not None:
+            _require_accepted("timestep_cond", timestep_cond, self.config.time.cond_channels)
+            timestep_cond = timestep_cond.to(x.dtype)
+        if labels is not None and self.config.time.labels == "before":
+            embedding = embedding + labels
+        embedding = self.time_embedding(embedding, timestep_cond)
+        if labels is not None and self.config.time.labels == "after":
+            embedding = embedding + labels
+        return F.silu(embedding)
 
     def _label_embedding(self, x: Tensor, labels: Tensor | None, vector: Tensor | None) -> Tensor | None:
-        """Sum of class and vector embeddings; the null class adds nothing."""
-        _require_presence("class_labels", labels, self.config.num_classes)
-        _require_presence("vector", vector, self.config.vector_channels)
+        """Sum of class and vector embeddings."""
+        _require_presence("class_labels", labels, self.config.num_classes or self.config.class_projection)
+        vector_name = "vector" if self.config.vector_time_channels is None else "added_cond_kwargs or vector"
+        _require_presence(vector_name, vector, self.config.vector_channels)
         parts = []
         if labels is not None:
-            _require_classes(labels, self.class_embedding.num_embeddings)
-            labels = labels.expand(x.shape[0])
-            known = (labels != NULL_CLASS)[:, None]
-            parts.append(self.class_embedding(labels.clamp(min=0)) * known.to(x.dtype))
+            parts.append(self.class_embedding(self._class_input(x, labels)))
         if vector is not None:
             assert self.config.vector_channels is not None
-            _require_width("vector", vector, self.config.vector_channels, dim=1)
+            _require_width(vector_name, vector, self.config.vector_channels, dim=1)
             parts.append(self.add_embedding(vector.to(x.dtype)))
         return sum(parts[1:], parts[0]) if parts else None
+
+    def _class_input(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Class labels in the form that their embedding takes."""
+        if isinstance(self.class_embedding, ClassEmbedding):
+            return labels.expand(x.shape[0])
+        if self.config.class_projection == "timestep":
+            labels = self.time_proj(labels.expand(x.shape[0]))
+        elif self.config.class_channels is not None:
+            _require_width("class_labels", labels, self.config.class_channels, dim=1)
+        return labels.to(x.dtype)
 
     def _vector(self, vector: Tensor | None, added: Mapping[str, Tensor] | None) -> Tensor | None:
         """`vector`, or SDXL's: the pooled text embedding and the sinusoidal embeddings of the size numbers."""
@@ -204,41 +324,35 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.compile_repeated_blocks(fullgraph=True, dynamic=False)
 
 
-def _join(x: Tensor, skip: Tensor, residual: Tensor | None, scale: float | Tensor | None) -> Tensor:
-    """Concat(u, rho * d) of the main path u and the skip d, behind a ControlNet's residual (Ma et al. 2024)."""
-    if residual is not None:
-        skip = skip + residual
-    if scale is not None:
-        skip = skip * (scale.to(skip.dtype)[..., None, None, None] if isinstance(scale, Tensor) else scale)
-    return torch.cat([x, skip], dim=1)
+@contextmanager
+def _lora_scaled(unet: UNet, settings: Mapping[str, Any] | None) -> Iterator[None]:
+    """LoRA layers multiplied by the `scale` that diffusers' pipelines pass; afterwards each has its own scale back."""
+    if settings and set(settings) != {"scale"}:
+        raise ValueError(f"cross_attention_kwargs: expected scale alone, got {sorted(settings)}")
+    if not settings or not unet._hf_peft_config_loaded:
+        yield
+        return
+    from peft.tuners.tuners_utils import BaseTunerLayer  # which whoever loaded a LoRA has
+
+    layers = [module for module in unet.modules() if isinstance(module, BaseTunerLayer)]
+    scalings = [dict(layer.scaling) for layer in layers]
+    scale_lora_layers(unet, settings["scale"])
+    try:
+        yield
+    finally:
+        for layer, scaling in zip(layers, scalings, strict=True):
+            layer.scaling.update(scaling)
 
 
-def _residuals(residuals: Sequence[Tensor] | None, skips: Sequence[str]) -> Mapping[str, Tensor]:
-    """ControlNet's residuals, which come outermost first, by the skip that they are added to."""
-    if residuals is None:
-        return {}
-    if len(residuals) != len(skips):
-        expected = f"one tensor for each of {len(skips)} skips"
-        raise ValueError(f"down_block_additional_residuals: expected {expected}, got {len(residuals)}")
-    return dict(zip(reversed(skips), residuals, strict=True))
-
-
-def _scales(skip_scale: SkipScale | None, skips: Sequence[str]) -> Mapping[str, float | Tensor]:
-    """The factor of each skip by name; skips without one stay as they are."""
-    if skip_scale is None:
-        return {}
-    if isinstance(skip_scale, Mapping):
-        unknown = sorted(set(skip_scale) - set(skips))
-        if unknown:
-            raise ValueError(f"skip_scale: expected names among {list(skips)}, got {unknown}")
-        return skip_scale
-    if isinstance(skip_scale, (int, float)) or (isinstance(skip_scale, Tensor) and skip_scale.ndim == 0):
-        return dict.fromkeys(skips, skip_scale)
-    count = skip_scale.shape[-1] if isinstance(skip_scale, Tensor) else len(skip_scale)
-    if count != len(skips):
-        raise ValueError(f"skip_scale: expected one factor for each of {len(skips)} skips, got {count}")
-    factors = skip_scale.unbind(dim=-1) if isinstance(skip_scale, Tensor) else skip_scale
-    return dict(zip(skips, factors, strict=True))
+def _upsampled_to(nodes: Sequence[Node]) -> Mapping[str, str]:
+    """For each upsampler the skip that is joined next, whose size it takes."""
+    joined = {}
+    for index, node in enumerate(nodes):
+        if node.kind == "upsample":
+            skip = nodes[index + 1].skip_from
+            assert skip is not None
+            joined[node.name] = skip
+    return joined
 
 
 def _pad(x: Tensor, stride: int) -> tuple[Tensor, int, int]:
@@ -252,20 +366,18 @@ def _pad(x: Tensor, stride: int) -> tuple[Tensor, int, int]:
 
 
 def _require_width(name: str, x: Tensor, width: int, dim: int) -> None:
-    if x.shape[dim] != width:
+    if x.ndim <= dim or x.shape[dim] != width:
         raise ValueError(f"{name}: expected {width} channels in dimension {dim}, got shape {tuple(x.shape)}")
 
 
-def _require_classes(labels: Tensor, classes: int) -> None:
-    """Check the range, where looking at values costs nothing: eager, on the CPU."""
-    if torch.compiler.is_compiling() or labels.device.type != "cpu":
-        return
-    wrong = labels[(labels < NULL_CLASS) | (labels >= classes)]
-    if len(wrong):
-        raise ValueError(f"class_labels: expected {NULL_CLASS} to {classes - 1}, got {int(wrong[0])}")
+def _require_accepted(name: str, value: Tensor, width: int | None) -> None:
+    """A condition that may be left out: refuse it where the network has no place for it."""
+    if width is None:
+        raise ValueError(f"{name}: expected nothing, as this network's configuration says, got a tensor")
+    _require_width(name, value, width, dim=1)
 
 
-def _require_presence(name: str, value: Tensor | None, width: int | None) -> None:
-    if (value is None) != (width is None):
-        expected, got = ("nothing", "a tensor") if width is None else ("a tensor", "None")
+def _require_presence(name: str, value: Tensor | None, place: object) -> None:
+    if (value is None) != (place is None):
+        expected, got = ("nothing", "a tensor") if place is None else ("a tensor", "None")
         raise ValueError(f"{name}: expected {expected}, as this network's configuration says, got {got}")

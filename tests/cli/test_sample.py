@@ -11,9 +11,9 @@ import samplers
 from unetdiff.cli.generate import Method, generate
 from unetdiff.cli.main import main
 from unetdiff.config import AttentionConfig, LevelConfig, ResnetConfig, UNetConfig
-from unetdiff.denoiser import EDM
 from unetdiff.model_folder import DataInfo, ModelInfo, load_model, save_model, weights_hash
 from unetdiff.pictures import read_facts, read_png
+from unetdiff.preconditioning import EDM
 from unetdiff.samples_folder import Sample
 from unetdiff.unet import UNet
 
@@ -37,7 +37,7 @@ def make_model(folder, num_classes):
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     data = DataInfo(channels=1, height=8, width=6, classes=CLASSES)
-    save_model(folder, unet, ModelInfo(preconditioning=EDM(), sigma_min=0.01, sigma_max=20.0, data=data))
+    save_model(folder, unet, ModelInfo(preconditioning=EDM(sigma_min=0.01, sigma_max=20.0), data=data))
     return folder
 
 
@@ -127,7 +127,7 @@ def test_a_picture_carries_the_facts_of_the_manifest(sample, model):
 def test_the_image_is_what_the_sampler_gives(sample, model):
     folder = sample("--classes", "2", "--seeds", "7", "--sampler", "euler", "--steps", "3")
     denoiser, info = load_model(model)
-    sigmas = samplers.karras(3, info.sigma_min, info.sigma_max)
+    sigmas = samplers.karras(3, *info.preconditioning.sigma_range)
     x = torch.randn(1, 1, 8, 6, generator=torch.Generator().manual_seed(7)) * sigmas[0].float()
     labels = torch.tensor([2])
     for sigma, sigma_next in itertools.pairwise(sigmas):
@@ -272,7 +272,7 @@ def test_classes_of_a_model_without_are_refused(refused, classless, options):
     [
         ("denoiser.json", None, "denoiser.json: a file of a model folder expected"),
         ("unet/config.json", None, "config.json: a file of a model folder expected"),
-        (WEIGHTS, None, "weights in *.safetensors expected, got none"),
+        (WEIGHTS, None, "weights in diffusion_pytorch_model.safetensors expected"),
         (WEIGHTS, b"\x10", "a complete safetensors file expected, this one is damaged"),
     ],
 )

@@ -12,10 +12,10 @@ from unetdiff.cli.evaluate import parser, run
 from unetdiff.config import LevelConfig
 from unetdiff.data import DataConfig, prepare
 from unetdiff.data.fashion_mnist import CLASSES
-from unetdiff.denoiser import EDM
 from unetdiff.errors import InputError
 from unetdiff.evaluation.classifier import Classifier, ClassifierConfig, save_classifier
 from unetdiff.evaluation.consistency import class_consistency, dataset_consistency
+from unetdiff.preconditioning import EDM
 
 
 class Brightness(nn.Module):
@@ -63,7 +63,7 @@ def test_other_classes_are_refused(fashion_mnist):
 def saved_model(folder, classes):
     unet = UNet(UNetConfig(in_channels=1, out_channels=1, levels=(LevelConfig(channels=8),), num_classes=len(classes)))
     data = DataInfo(channels=1, height=8, width=8, classes=classes)
-    save_model(folder, unet, ModelInfo(preconditioning=EDM(), sigma_min=0.002, sigma_max=80.0, data=data))
+    save_model(folder, unet, ModelInfo(preconditioning=EDM(), data=data))
     return str(folder)
 
 

@@ -103,7 +103,7 @@ def run(args: jsonargparse.Namespace) -> None:
     _check_fit(options, info, classifier)
     method = Method(
         sampler=sampler_named(options.sampler),
-        sigmas=samplers.karras(options.steps, info.sigma_min, info.sigma_max),
+        sigmas=samplers.karras(options.steps, *info.preconditioning.sigma_range),
         guidance=options.guidance,
     )
     started = time.perf_counter()

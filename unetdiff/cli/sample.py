@@ -139,9 +139,10 @@ def _method(options: SampleOptions, info: ModelInfo) -> Method:
 
 
 def _noise_levels(options: SampleOptions, info: ModelInfo) -> tuple[float, float]:
+    lowest, highest = info.preconditioning.sigma_range
     return (
-        info.sigma_min if options.sigma_min is None else options.sigma_min,
-        info.sigma_max if options.sigma_max is None else options.sigma_max,
+        lowest if options.sigma_min is None else options.sigma_min,
+        highest if options.sigma_max is None else options.sigma_max,
     )
 
 

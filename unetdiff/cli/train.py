@@ -94,7 +94,7 @@ def _preview(denoiser: Denoiser, step: int, *, config: PreviewConfig, info: Mode
     images = config.rows * config.columns
     noise = samplers.PerImageNoise(range(config.seed, config.seed + images), info.data.shape, device=device)
     labels = None if classes is None else torch.arange(images, device=device) // config.columns % classes
-    sigmas = samplers.karras(config.steps, info.sigma_min, info.sigma_max)
+    sigmas = samplers.karras(config.steps, *info.preconditioning.sigma_range)
     denoise = partial(denoiser, class_labels=labels)
     result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
     names = [info.data.classes[row % classes] for row in range(config.rows)] if classes else None

@@ -36,11 +36,16 @@ class Attention(nn.Module):
 
 
 class SpatialAttention(Attention):
-    """Normalised self-attention over positions with a residual, zero at the start: (N, C, H, W) -> the same."""
+    """Self-attention over positions with a residual, zero at the start: (N, C, H, W) -> the same.
+
+    A GroupNorm of `groups` comes first, or none where that is 0.
+    """
+
+    _from_deprecated_attn_block = True  # diffusers then renames query, key, value and proj_attn of old checkpoints
 
     def __init__(self, channels: int, heads: int, groups: int, eps: float, residual_scale: float) -> None:
         super().__init__(channels, heads, projection_bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, eps)
+        self.group_norm: nn.Module = nn.GroupNorm(groups, channels, eps) if groups > 0 else nn.Identity()
         self.residual_scale = residual_scale
         zero_(self.to_out[0])
 

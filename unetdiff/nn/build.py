@@ -1,13 +1,14 @@
 """From a node to its module, and from named modules to the tree whose paths are those names."""
 
+import dataclasses
 from collections.abc import Mapping
 
 from torch import nn
 
-from unetdiff.config import UNetConfig
+from unetdiff.config import ResnetConfig, UNetConfig
 from unetdiff.nn.attention import SpatialAttention
 from unetdiff.nn.init import zero_
-from unetdiff.nn.resample import Downsample, Upsample
+from unetdiff.nn.resample import Downsample, InputResidual, Upsample
 from unetdiff.nn.resnet import ResnetBlock
 from unetdiff.nn.transformer import Transformer
 from unetdiff.nodes import Node
@@ -24,17 +25,40 @@ def build_node(node: Node, config: UNetConfig) -> nn.Module:
         case "norm":
             return nn.GroupNorm(config.resnet.groups(width), width, config.resnet.norm_eps)
         case "resnet":
-            return ResnetBlock(node.in_channels + node.skip_channels, width, config.embedding_channels, config.resnet)
+            return _resnet(node, config)
         case "attention" | "transformer":
             return _attention(node, config)
         case "downsample":
-            if config.downsample == "resnet":
-                return ResnetBlock(width, width, config.embedding_channels, config.resnet, resample="down")
-            return Downsample(width, config.downsample, config.downsample_padding)
+            return _downsample(node, config)
+        case "input_residual":
+            return InputResidual(node.residual_channels, width, config.resnet.resample_filter)
         case "upsample":
-            if config.upsample == "resnet":
-                return ResnetBlock(width, width, config.embedding_channels, config.resnet, resample="up")
-            return Upsample(width, config.upsample)
+            return _upsample(node, config)
+
+
+def _resnet(node: Node, config: UNetConfig) -> ResnetBlock:
+    width_in = node.in_channels + node.skip_channels
+    return ResnetBlock(width_in, node.out_channels, config.embedding_channels, _settings(node, config))
+
+
+def _downsample(node: Node, config: UNetConfig) -> nn.Module:
+    width, kind = node.out_channels, config.downsample_at(node.level)
+    if kind == "resnet":
+        return ResnetBlock(width, width, config.embedding_channels, config.resnet, resample="down")
+    return Downsample(width, kind, config.downsample_padding)
+
+
+def _upsample(node: Node, config: UNetConfig) -> nn.Module:
+    width, kind = node.out_channels, config.upsample_at(node.level)
+    if kind == "resnet":
+        return ResnetBlock(width, width, config.embedding_channels, config.resnet, resample="up")
+    return Upsample(width, kind)
+
+
+def _settings(node: Node, config: UNetConfig) -> ResnetConfig:
+    """Those of the residual blocks, with the middle's own scale."""
+    scale = config.mid.residual_scale if config.mid is not None and node.name.startswith("mid_block.") else None
+    return config.resnet if scale is None else dataclasses.replace(config.resnet, residual_scale=scale)
 
 
 def _edge(node: Node) -> nn.Conv2d:
@@ -48,9 +72,10 @@ def _edge(node: Node) -> nn.Conv2d:
 def _attention(node: Node, config: UNetConfig) -> nn.Module:
     assert node.attention is not None
     width, heads = node.out_channels, node.attention.heads_for(node.out_channels)
-    groups = config.resnet.groups(width)
+    settings = _settings(node, config)
+    groups = settings.groups(width) if node.attention.norm_groups is None else node.attention.norm_groups
     if node.kind == "attention":
-        return SpatialAttention(width, heads, groups, config.resnet.norm_eps, config.resnet.residual_scale)
+        return SpatialAttention(width, heads, groups, settings.norm_eps, settings.residual_scale)
     return Transformer(
         width,
         heads,
@@ -58,7 +83,8 @@ def _attention(node: Node, config: UNetConfig) -> nn.Module:
         groups,
         context_channels=config.cross_attention_dim,
         linear_projection=node.attention.linear_projection,
-        dropout=config.resnet.dropout,
+        dropout=settings.dropout,
+        only_cross=node.attention.only_cross,
     )
 
 

@@ -34,16 +34,18 @@ class SinusoidalEmbedding(nn.Module):
 class FourierEmbedding(nn.Module):
     """Sines and cosines at fixed random frequencies (Tancik et al. 2020), drawn from N(0, scale^2).
 
-    Shapes: (N,) -> (N, channels). The frequencies are part of the state dict and are not trained.
+    With `log` of the values' logarithms. Shapes: (N,) -> (N, channels). The frequencies are part of the state dict and
+    are not trained.
     """
 
-    def __init__(self, channels: int, order: Order, scale: float) -> None:
+    def __init__(self, channels: int, order: Order, scale: float, log: bool = False) -> None:
         super().__init__()
-        self.order = order
+        self.order, self.log = order, log
         self.weight = nn.Parameter(torch.randn(channels // 2) * scale, requires_grad=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        return _waves(2 * math.pi * values.float()[:, None] * self.weight.float(), self.order)
+        values = values.float().log() if self.log else values.float()
+        return _waves(values[:, None] * self.weight.float() * 2 * math.pi, self.order)
 
 
 def _waves(angles: Tensor, order: Order) -> Tensor:
@@ -54,18 +56,22 @@ def _waves(angles: Tensor, order: Order) -> Tensor:
 def time_projection(config: TimeConfig, channels: int) -> nn.Module:
     """The embedding that a configuration asks for, `channels` wide."""
     if config.kind == "fourier":
-        return FourierEmbedding(channels, config.order, config.fourier_scale)
+        return FourierEmbedding(channels, config.order, config.fourier_scale, config.log)
     return SinusoidalEmbedding(channels, config.order, config.freq_shift, config.max_period)
 
 
 class EmbeddingMLP(nn.Module):
-    """Linear, SiLU, linear: (N, in_channels) -> (N, out_channels)."""
+    """Linear, SiLU, linear: (N, in_channels) -> (N, out_channels); a projection of `condition` is added to x first."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, condition_channels: int | None = None) -> None:
         super().__init__()
         self.linear_1 = nn.Linear(in_channels, out_channels)
         self.linear_2 = nn.Linear(out_channels, out_channels)
+        if condition_channels is not None:
+            self.cond_proj = nn.Linear(condition_channels, in_channels, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:
+            x = x + self.cond_proj(condition)
         hidden: Tensor = self.linear_2(F.silu(self.linear_1(x)))
         return hidden

@@ -32,7 +32,7 @@ class ResnetBlock(nn.Module):
         super().__init__()
         self.scale_shift = config.time_conditioning == "scale_shift"
         self.residual_scale = config.residual_scale
-        self.resample = resample
+        self.resample, self.taps = resample, config.resample_filter
         self.norm1 = nn.GroupNorm(config.groups(in_channels), in_channels, config.norm_eps)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.time_emb_proj = nn.Linear(embedding_channels, out_channels * (2 if self.scale_shift else 1))
@@ -47,7 +47,7 @@ class ResnetBlock(nn.Module):
         h: Tensor = F.silu(self.norm1(x))
         if self.resample is not None:
             resize = halve if self.resample == "down" else double
-            x, h = resize(x), resize(h)
+            x, h = resize(x, self.taps), resize(h, self.taps)
         h = self.conv1(h)
         projected = self.time_emb_proj(embedding)[:, :, None, None]
         if self.scale_shift:

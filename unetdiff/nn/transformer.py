@@ -37,12 +37,18 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm self-attention, cross-attention if there is a context, feed-forward, each with a residual."""
+    """Pre-norm self-attention, cross-attention if there is a context, feed-forward, each with a residual.
 
-    def __init__(self, channels: int, heads: int, context_channels: int | None, dropout: float) -> None:
+    With `only_cross` the first attention reads the context too, all of it: as in diffusers the mask is not for it.
+    """
+
+    def __init__(
+        self, channels: int, heads: int, context_channels: int | None, dropout: float, only_cross: bool = False
+    ) -> None:
         super().__init__()
+        self.only_cross = only_cross
         self.norm1 = nn.LayerNorm(channels)
-        self.attn1 = Attention(channels, heads)
+        self.attn1 = Attention(channels, heads, context_channels if only_cross else None)
         if context_channels is not None:
             self.norm2 = nn.LayerNorm(channels)
             self.attn2 = Attention(channels, heads, context_channels)
@@ -51,7 +57,7 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels, dropout)
 
     def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None) -> Tensor:
-        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn1(self.norm1(x), context if self.only_cross else None)
         if self.cross:
             x = x + self.attn2(self.norm2(x), context, bias)
         out: Tensor = x + self.ff(self.norm3(x))
@@ -73,12 +79,13 @@ class Transformer(nn.Module):
         context_channels: int | None = None,
         linear_projection: bool = False,
         dropout: float = 0.0,
+        only_cross: bool = False,
     ) -> None:
         super().__init__()
         self.linear_projection = linear_projection
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
-        blocks = [TransformerBlock(channels, heads, context_channels, dropout) for _ in range(layers)]
+        blocks = [TransformerBlock(channels, heads, context_channels, dropout, only_cross) for _ in range(layers)]
         self.transformer_blocks = nn.ModuleList(blocks)
         self.proj_out = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
         zero_(self.proj_out)

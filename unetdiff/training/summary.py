@@ -26,11 +26,8 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
     """The description of the model as it is after `step` steps."""
     _, channels, height, width = data.images.shape
     objective = config.objective
-    sigma_min, sigma_max = objective.sigma_range
     return ModelInfo(
         preconditioning=objective.preconditioning,
-        sigma_min=sigma_min,
-        sigma_max=sigma_max,
         data=DataInfo(channels=channels, height=height, width=width, classes=data.classes),
         training={
             "data": config.data.source,

@@ -1,0 +1,90 @@
+"""Where `from_pretrained` finds a network: a folder of ours or of diffusers, or a repository of the hub."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from unetdiff.errors import InputError
+
+__all__ = ["find_network", "read_json", "refusal", "require_weights"]
+
+CONVERTERS = {".pkl": "unetdiff convert edm", ".pt": "unetdiff convert guided", ".pth": "unetdiff convert guided"}
+REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+
+
+def find_network(source: str | Path, subfolder: str | None = None) -> Path | None:
+    """The local folder with the network's `config.json`: `source`, its `subfolder`, or without one its `unet/`.
+
+    Returns:
+        None where `source` is the name of a repository of the hub.
+
+    Raises:
+        InputError: a file, a folder without a configuration, or nothing that a repository could be called.
+    """
+    path = Path(source)
+    if path.is_dir():
+        places = [path, path / "unet"] if subfolder is None else [path / subfolder]
+        found = next((place for place in places if (place / "config.json").is_file()), places[0])
+        read_json(found / "config.json")
+        return found
+    if path.is_file():
+        command = CONVERTERS.get(path.suffix)
+        hint = f"; `{command} {path.name} OUT` makes one of it" if command else ""
+        raise InputError(f"{path}: a folder with config.json and weights expected, got a file{hint}")
+    if isinstance(source, Path) or not REPOSITORY.fullmatch(source):
+        raise InputError(f"{source}: a folder or the name of a hub repository expected, got nothing of that name")
+    return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        InputError: no such file, or something else in it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: a file of a model folder expected, got nothing of that name")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: JSON expected, got {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a JSON object expected, got {type(values).__name__}")
+    return values
+
+
+def require_weights(folder: Path, variant: str | None = None) -> None:
+    """Refuse a folder without weights of this variant (`fp16`), or with damaged ones; no tensor is read.
+
+    Raises:
+        InputError: names the folder or the file.
+    """
+    stem = "diffusion_pytorch_model" if variant is None else f"diffusion_pytorch_model.{variant}"
+    weights = re.compile(re.escape(stem) + r"(-\d+-of-\d+)?\.(safetensors|bin)")
+    files = sorted(path for path in folder.iterdir() if weights.fullmatch(path.name))
+    if not files:
+        names = sorted(path.name for path in folder.iterdir())
+        raise InputError(f"{folder}: weights in {stem}.safetensors expected, got {names}")
+    for index in folder.glob("*.index*.json"):
+        read_json(index)
+    for path in files:
+        if path.suffix == ".safetensors":
+            _require_complete(path)
+
+
+def refusal(source: str | Path, error: Exception) -> InputError:
+    """What diffusers says about a source that it cannot load, in one sentence."""
+    reason = str(error).strip().splitlines()[0].rstrip(".")
+    remote = isinstance(error, OSError) and not Path(source).exists()
+    expected = "a folder or a hub repository within reach expected, but " if remote else ""
+    return InputError(f"{source}: {expected}{reason}")
+
+
+def _require_complete(path: Path) -> None:
+    try:
+        safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise InputError(f"{path}: a complete safetensors file expected, this one is damaged: {error}") from error
