@@ -51,6 +51,10 @@ COMMANDS = {
     "sample": Command(module="unetdiff.cli.sample", summary="make images with a model"),
     "data": Command(module="unetdiff.cli.data", summary="find or fetch a data set and pack it for training"),
     "eval": Command(module="unetdiff.cli.evaluate", summary="measure how good a model's images are"),
+    "convert": Command(
+        module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
+    ),
+    "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"
     ),

@@ -1,0 +1,155 @@
+"""`unetdiff describe`: what a network costs and how it looks, from its configuration; the weights are not read."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import jsonargparse
+
+from unetdiff import presets
+from unetdiff.atomic import replacing
+from unetdiff.config import UNetConfig
+from unetdiff.describe import LevelCost, NodeCost, costs, costs_of_levels
+from unetdiff.diagram import draw
+from unetdiff.diffusers_config import read_config
+from unetdiff.errors import InputError
+from unetdiff.interop.edm_pickle import read_edm_config
+from unetdiff.plain import require
+
+__all__ = ["parser", "run"]
+
+CONTEXT_TOKENS = 77  # of CLIP's text encoders
+SUMS = ("parameters", "macs", "activation_bytes")
+SUM_HEADINGS = ("parameters", "MACs", "activations")
+NODE_HEADINGS = ("name", "kind", "level", "in", "skip", "out", "size", "tokens", *SUM_HEADINGS, "skip from")
+LEVEL_HEADINGS = ("level", "size", "tokens", *SUM_HEADINGS)
+LEFT_ALIGNED = ("name", "kind", "skip from")
+NOTES = """\
+For one image. MACs: multiply-accumulates of convolutions and matrix products, attention's too.
+Activations: an estimate of what the backward pass keeps in float32, with fused attention."""
+
+
+def parser() -> jsonargparse.ArgumentParser:
+    """Build the options."""
+    result = jsonargparse.ArgumentParser(description="Show what a network costs, node by node. Reads no weights.")
+    names = ", ".join(presets.__all__)
+    result.add_argument(
+        "model",
+        help=f"model, run or pipeline folder, folder with a config.json, EDM's network-snapshot.pkl, or one of {names}",
+    )
+    result.add_argument("--size", type=str, help="height and width of the input, such as 64 or 64x48; else the model's")
+    result.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    result.add_argument("--diagram", type=Path, metavar="FILE.svg", help="also draw the U with its skips")
+    return result
+
+
+def run(args: jsonargparse.Namespace) -> None:
+    """Print the costs; write the diagram if asked for."""
+    config = _config(args.model)
+    size = _size(args.size, config)
+    rows = costs(config, size, CONTEXT_TOKENS)
+    if args.diagram is not None:
+        with replacing(args.diagram) as staged:
+            staged.write_text(draw(rows), encoding="utf-8")
+    if args.json:
+        print(json.dumps(_everything(args.model, config, size, rows), indent=2))
+        return
+    context = f", {CONTEXT_TOKENS} context tokens" if config.cross_attention_dim is not None else ""
+    print(f"{args.model} at {_resolution(*size)}{context}\n")
+    nodes = [*map(_node_cells, rows), ("total", *[""] * 7, *_sum_cells(_totals(rows)), "")]
+    levels = list(map(_level_cells, costs_of_levels(rows)))
+    print(_table(NODE_HEADINGS, nodes), _table(LEVEL_HEADINGS, levels), NOTES, sep="\n\n")
+    if args.diagram is not None:
+        print(f"\n{args.diagram}")
+
+
+def _config(model: str) -> UNetConfig:
+    folder = Path(model)
+    if folder.suffix == ".pkl":
+        return read_edm_config(folder)
+    if not folder.is_dir() and model in presets.__all__:
+        preset: UNetConfig = getattr(presets, model)()
+        return preset
+    places = [folder / place / "config.json" for place in ("unet", "model/unet", "")]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise InputError(f"{model}: a folder with config.json or unet/config.json, or a preset's name expected")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        require(isinstance(values, dict), "contents", "a JSON object", values)
+        return read_config(values)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _size(text: str | None, config: UNetConfig) -> tuple[int, int]:
+    if text is None:
+        if config.sample_size is None:
+            raise InputError("size: expected --size, since the model's configuration has no sample_size")
+        return config.sample_size
+    if not re.fullmatch(r"[1-9]\d{0,4}(x[1-9]\d{0,4})?", text):
+        raise InputError(f"size: expected a number or HEIGHTxWIDTH, up to 99999 each, got {text!r}")
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
+def _everything(model: str, config: UNetConfig, size: tuple[int, int], rows: Sequence[NodeCost]) -> dict[str, object]:
+    return {
+        "model": model,
+        "size": size,
+        "context_tokens": CONTEXT_TOKENS if config.cross_attention_dim is not None else None,
+        "total": _totals(rows),
+        "levels": [asdict(level) for level in costs_of_levels(rows)],
+        "nodes": [asdict(row) for row in rows],
+    }
+
+
+def _totals(rows: Sequence[NodeCost]) -> dict[str, int]:
+    return {name: sum(getattr(row, name) for row in rows) for name in SUMS}
+
+
+def _node_cells(row: NodeCost) -> tuple[str, ...]:
+    level = "-" if row.level is None else str(row.level)
+    channels = (str(row.in_channels), str(row.skip_channels or "-"), str(row.out_channels))
+    return (row.name, row.kind, level, *channels, *_size_cells(row), *_sum_cells(asdict(row)), row.skip_from or "")
+
+
+def _level_cells(row: LevelCost) -> tuple[str, ...]:
+    level = "embedding" if row.level is None else str(row.level)
+    return (level, *_size_cells(row), *_sum_cells(asdict(row)))
+
+
+def _size_cells(row: NodeCost | LevelCost) -> tuple[str, str]:
+    return ("-" if row.level is None else _resolution(row.height, row.width)), str(row.tokens or "-")
+
+
+def _sum_cells(sums: Mapping[str, int]) -> tuple[str, ...]:
+    counts = (_scaled(sums[name], 1000, ("", "k", "M", "G", "T")) for name in ("parameters", "macs"))
+    return (*counts, _scaled(sums["activation_bytes"], 1024, ("B", "KiB", "MiB", "GiB", "TiB")))
+
+
+def _resolution(height: int, width: int) -> str:
+    return f"{height}x{width}"
+
+
+def _scaled(value: float, base: int, units: Sequence[str]) -> str:
+    """A number below `base` with the unit that makes it so; whole in the first unit, else with one decimal."""
+    power = 0
+    while value >= base and power < len(units) - 1:
+        value, power = value / base, power + 1
+    return f"{value:.{min(power, 1)}f} {units[power]}".rstrip()
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if heading in LEFT_ALIGNED else cell.rjust(width)
+            for heading, cell, width in zip(headings, row, widths, strict=True)
+        ).rstrip()
+        for row in (headings, *rows)
+    )
+    return "\n".join(lines)
