@@ -22,9 +22,9 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.agreement import disagreement, randomise_zeros_
 from benchmarks.peak import convolution_peak, count_flops
 from benchmarks.timing import Quartiles, Work, cold_compiler, interleaved, ratios, seconds
-from benchmarks.twin import disagreement, randomise_zeros_, twin
 from unetdiff.atomic import replacing
 from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, UNetConfig
 from unetdiff.presets import ddpm_cifar10
@@ -133,7 +133,7 @@ TASKS = {"forward": forward, "training step": training_step}
 def candidates(source: UNet, inputs: Inputs, options: Options) -> Iterator[tuple[str, nn.Module, Inputs]]:
     """Networks with the weights of `source`, each with what it is called with; ours and theirs come first."""
     yield OURS, deepcopy(source), inputs
-    yield THEIRS, twin(source), inputs
+    yield THEIRS, deepcopy(source).to_diffusers(), inputs
     nearby = deepcopy(source).to(memory_format=torch.channels_last)
     yield f"{OURS}, channels_last", nearby, inputs.channels_last()
     if not options.eager_only:
@@ -144,7 +144,7 @@ def candidates(source: UNet, inputs: Inputs, options: Options) -> Iterator[tuple
         nearby.compile_blocks()
         yield "unetdiff compiled, channels_last", nearby, inputs.channels_last()
     if options.compile_diffusers:
-        whole = twin(source)
+        whole = deepcopy(source).to_diffusers()
         whole.compile(dynamic=False)
         yield "diffusers compiled", whole, inputs
 
@@ -206,7 +206,7 @@ def run(options: Options) -> list[Row]:
     source = UNet(tiny() if options.quick else ddpm_cifar10()).eval()
     randomise_zeros_(source)
     inputs = Inputs.random(source.config, batch=2)
-    difference = disagreement(source, twin(source), inputs.x, inputs.timestep)
+    difference = disagreement(source, source.to_diffusers(), inputs.x, inputs.timestep)
     assert difference <= TOLERANCE, f"the networks differ by {difference:.1e} of the output, expected {TOLERANCE:.0e}"
     print(f"outputs agree to {difference:.1e} of their greatest value", file=sys.stderr)
     rows = []

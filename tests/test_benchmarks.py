@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -9,9 +10,9 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from benchmarks import data_loading, unet
+from benchmarks.agreement import disagreement, randomise_zeros_
 from benchmarks.peak import count_flops
 from benchmarks.timing import Quartiles, interleaved, ratios
-from benchmarks.twin import disagreement, randomise_zeros_, twin
 from unetdiff.unet import UNet
 
 CONFIG = "configs/fashion-mnist.yaml"
@@ -47,11 +48,11 @@ def test_flops_include_attention():
     assert flops == 2 * (2 * 5 * 5 * 7)
 
 
-def test_twin_computes_the_same_only_with_the_same_weights():
+def test_networks_agree_only_with_the_same_weights():
     network = UNet(unet.tiny()).eval()
     randomise_zeros_(network)
     inputs = unet.Inputs.random(network.config, batch=2)
-    peer = twin(network)
+    peer = deepcopy(network).to_diffusers()
     assert disagreement(network, peer, inputs.x, inputs.timestep) <= unet.TOLERANCE
     with torch.no_grad():
         peer.get_parameter("mid_block.resnets.0.conv2.weight").mul_(1.01)
