@@ -31,12 +31,16 @@ from samplers.grids import (
     uniform_timesteps,
     vp,
 )
-from samplers.guidance import classifier_free
+from samplers.guidance import Guidance, guided, guided_in_one_call
 from samplers.heun import Heun
+from samplers.inpainting import inpainted
+from samplers.interpolation import slerp, slerp_grid, slerp_row
 from samplers.inversion import DDIMInversion
 from samplers.noise import PerImageNoise
 from samplers.restart import Restart, with_restarts
 from samplers.sampler import Denoise, Noise, Sampler
+from samplers.start import start_at, start_from
+from samplers.thresholding import clamped, dynamically_thresholded
 from samplers.unipc import UniPC
 
 __all__ = [
@@ -63,6 +67,7 @@ __all__ = [
     "Denoise",
     "Euler",
     "EulerAncestral",
+    "Guidance",
     "Heun",
     "Noise",
     "PerImageNoise",
@@ -70,13 +75,22 @@ __all__ = [
     "Sampler",
     "Step",
     "UniPC",
-    "classifier_free",
+    "clamped",
+    "dynamically_thresholded",
     "exponential",
     "given",
+    "guided",
+    "guided_in_one_call",
+    "inpainted",
     "karras",
     "logsnr",
     "polyexponential",
     "sample",
+    "slerp",
+    "slerp_grid",
+    "slerp_row",
+    "start_at",
+    "start_from",
     "uniform_timesteps",
     "vp",
     "with_restarts",

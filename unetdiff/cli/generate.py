@@ -75,8 +75,9 @@ def _bound(denoiser: Denoiser, batch: Sequence[Sample], method: Method) -> sampl
     if not labels:
         return unconditional
     classes = torch.tensor(labels, device=denoiser.unet.device)
-    return samplers.classifier_free(
-        partial(unconditional, class_labels=classes),
-        partial(unconditional, class_labels=torch.full_like(classes, NULL_CLASS)),
-        method.guidance,
+    return samplers.guided_in_one_call(
+        unconditional,
+        {"class_labels": classes},
+        {"class_labels": torch.full_like(classes, NULL_CLASS)},
+        samplers.Guidance(weight=method.guidance),
     )

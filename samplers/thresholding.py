@@ -1,0 +1,46 @@
+"""Predictions kept in the range that images have: strong guidance drives them out of it.
+
+    D = clamp(D, lowest, highest)                                          clamping
+    D = c + h clamp(D - c, -s, s) / s,    s = max(h, quantile |D - c|)     dynamic thresholding
+
+c is the middle of the range, h half its width, the quantile taken over all values of an image. Saharia et al. 2022
+(https://arxiv.org/abs/2205.11487), section 2.3, where the range is [-1, 1].
+"""
+
+import torch
+from torch import Tensor
+
+from samplers.sampler import Denoise
+
+__all__ = ["clamped", "dynamically_thresholded"]
+
+Range = tuple[float, float]
+
+
+def clamped(denoise: Denoise, value_range: Range = (-1.0, 1.0)) -> Denoise:
+    """Cut off what lies outside the range."""
+    lowest, highest = _checked(value_range)
+    return lambda x, sigma: denoise(x, sigma).clamp(lowest, highest)
+
+
+def dynamically_thresholded(denoise: Denoise, quantile: float = 0.995, value_range: Range = (-1.0, 1.0)) -> Denoise:
+    """Shrink an image that exceeds the range to fit, but for the outermost values, which are cut off."""
+    if not 0 < quantile <= 1:
+        raise ValueError(f"quantile: expected a number in (0, 1], got {quantile}")
+    lowest, highest = _checked(value_range)
+    c, h = (lowest + highest) / 2, (highest - lowest) / 2
+
+    def thresholded(x: Tensor, sigma: Tensor) -> Tensor:
+        D = denoise(x, sigma) - c
+        values = D.abs().flatten(1).to(torch.promote_types(D.dtype, torch.float32))
+        s = values.quantile(quantile, dim=1).clamp(min=h).to(D.dtype).reshape(-1, *[1] * (D.ndim - 1))
+        return c + D.clamp(-s, s) * (h / s)
+
+    return thresholded
+
+
+def _checked(value_range: Range) -> Range:
+    lowest, highest = value_range
+    if not lowest < highest:
+        raise ValueError(f"value_range: expected lowest < highest, got {value_range}")
+    return value_range
