@@ -17,8 +17,9 @@ from typing_extensions import Unpack
 
 from unetdiff.diffusers_config import preconditioning_from_scheduler
 from unetdiff.errors import InputError
+from unetdiff.nn.skip import Join, SkipScale, SkipSite
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict
-from unetdiff.unet import SkipScale, UNet
+from unetdiff.unet import UNet
 
 __all__ = ["Condition", "Denoiser"]
 
@@ -37,6 +38,8 @@ class Condition(TypedDict, total=False):
     down_block_additional_residuals: Sequence[Tensor] | None
     mid_block_additional_residual: Tensor | None
     skip_scale: SkipScale | None
+    skip_site: SkipSite
+    join: Join | None
 
 
 class Denoiser(nn.Module):

@@ -26,9 +26,9 @@ from unetdiff.nn.build import build_node, tree
 from unetdiff.nn.class_embedding import NULL_CLASS, ClassEmbedding, class_embedding
 from unetdiff.nn.embeddings import EmbeddingMLP, SinusoidalEmbedding, time_projection
 from unetdiff.nn.resnet import ResnetBlock
-from unetdiff.nn.skip import SkipScale, control_residuals, join, skip_factors
+from unetdiff.nn.skip import Join, Joint, SkipScale, SkipSite, control_residuals, skip_factors
 from unetdiff.nodes import Node
-from unetdiff.weight_source import find_network, refusal, require_weights
+from unetdiff.weight_source import contained, find_network, refusal, require_weights
 
 __all__ = ["NULL_CLASS", "SkipScale", "UNet", "UNetOutput"]
 
@@ -129,13 +129,11 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         place = {"subfolder": subfolder} if folder is None else {}
         with_info = options.pop("output_loading_info", False)
         options["ignore_mismatched_sizes"] = True  # so that they are counted, and refused below
-        default_dtype = torch.get_default_dtype()
         try:
-            unet, found = super().from_pretrained(where, output_loading_info=True, **place, **options)
+            with contained():
+                unet, found = super().from_pretrained(where, output_loading_info=True, **place, **options)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise refusal(where, error) from error
-        finally:
-            torch.set_default_dtype(default_dtype)  # which diffusers leaves changed where it fails
         misshaped = [f"{name} {tuple(got)} instead of {tuple(own)}" for name, got, own in found["mismatched_keys"]]
         require_fit(str(where), found["missing_keys"], found["unexpected_keys"], misshaped)
         return (unet, found) if with_info else unet
@@ -170,6 +168,8 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         augment_labels: Tensor | None = None,
         concat: Tensor | None = None,
         skip_scale: SkipScale | None = None,
+        skip_site: SkipSite = "concat",
+        join: Join | None = None,
     ) -> UNetOutput | tuple[Tensor]:
         """Run the network.
 
@@ -185,12 +185,16 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
             return_dict: give a `UNetOutput` instead of a tuple.
             encoder_attention_mask: (N, M), true or 1 where a token may be read.
             timestep_cond: (N, time.cond_channels), the embedded guidance weight of a distilled network; none adds 0.
-            cross_attention_kwargs: `scale` multiplies what LoRA layers add.
+            cross_attention_kwargs: `scale` multiplies what LoRA layers add; `skip_scale` and `skip_site` are those
+                below, since a pipeline of diffusers passes nothing else.
             vector: (N, vector_channels), continuous conditioning.
             augment_labels: (N, augment_channels), what was done to the image; none means nothing.
             concat: (N, concat_channels, H, W), concatenated to the sample.
             skip_scale: factor on the skip connections (skip-tuning): one number, a mapping by skip name, or one per
                 skip in the order of `config.skips()` (innermost first) as a list, a tensor (skips,) or (N, skips).
+            skip_site: where it acts: on the skip at its concatenation, on the shortcut path of the residual block
+                there ("residual"), or on the output of that block's first norm ("norm").
+            join: changes main path and skip where they meet, before `skip_scale` does (FreeU, measurements).
 
         Raises:
             ValueError: a condition that the network lacks or misses, or a tensor of the wrong width.
@@ -202,17 +206,22 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         if self.config.odd_sizes == "pad":
             x, top, left = _pad(x, self.config.stride)
         bias = self._attention_bias(x, encoder_hidden_states, encoder_attention_mask)
-        factors = skip_factors(skip_scale, self.skips)
-        residuals = control_residuals(down_block_additional_residuals, self.skips)
+        lora_scale, skip_scale, skip_site = _pipeline_settings(cross_attention_kwargs, skip_scale, skip_site)
+        joint = Joint(
+            residuals=control_residuals(down_block_additional_residuals, self.skips),
+            join=join,
+            factors=skip_factors(skip_scale, self.skips),
+            site=skip_site,
+        )
         features: dict[str | None, Tensor] = {"sample": x}
-        with _lora_scaled(self, cross_attention_kwargs):
+        with _lora_scaled(self, lora_scale):
             labels = self._label_embedding(x, class_labels, self._vector(vector, added_cond_kwargs))
             embedding = self._embedding(x, timestep, timestep_cond, augment_labels, labels)
             for node in self.nodes:
-                name = node.skip_from
-                if name is not None:
-                    x = join(x, features.pop(name), residuals.get(name), factors.get(name))
-                x = self._run(node, x, embedding, encoder_hidden_states, bias, features)
+                scales: Sequence[Tensor | None] = ()
+                if node.skip_from is not None:
+                    x, *scales = joint(node, x, features.pop(node.skip_from))
+                x = self._run(node, x, embedding, scales, encoder_hidden_states, bias, features)
                 if node.name in self._kept:
                     features[node.name] = x
                 if node.name == self._innermost and mid_block_additional_residual is not None:
@@ -227,6 +236,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         node: Node,
         x: Tensor,
         embedding: Tensor,
+        scales: Sequence[Tensor | None],
         context: Tensor | None,
         bias: Tensor | None,
         features: Mapping[str | None, Tensor],
@@ -235,7 +245,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         module = self.get_submodule(node.name)
         arguments: tuple[object, ...] = (x,)
         if isinstance(module, ResnetBlock):
-            arguments = (x, embedding)
+            arguments = (x, embedding, *scales)
         elif node.kind == "transformer":
             arguments = (x, context, bias)
         elif node.kind == "input_residual":
@@ -324,19 +334,30 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.compile_repeated_blocks(fullgraph=True, dynamic=False)
 
 
+def _pipeline_settings(
+    passed: Mapping[str, Any] | None, skip_scale: SkipScale | None, skip_site: SkipSite
+) -> tuple[float | None, SkipScale | None, SkipSite]:
+    """LoRA's `scale`, `skip_scale` and `skip_site` of `cross_attention_kwargs`, or the arguments given beside it."""
+    passed = passed or {}
+    unknown = sorted(set(passed) - {"scale", "skip_scale", "skip_site"})
+    if unknown:
+        raise ValueError(f"cross_attention_kwargs: expected scale, skip_scale and skip_site, got {unknown}")
+    if skip_scale is not None and "skip_scale" in passed:
+        raise ValueError("skip_scale: expected it once, got it as an argument and in cross_attention_kwargs")
+    return passed.get("scale"), passed.get("skip_scale", skip_scale), passed.get("skip_site", skip_site)
+
+
 @contextmanager
-def _lora_scaled(unet: UNet, settings: Mapping[str, Any] | None) -> Iterator[None]:
+def _lora_scaled(unet: UNet, scale: float | None) -> Iterator[None]:
     """LoRA layers multiplied by the `scale` that diffusers' pipelines pass; afterwards each has its own scale back."""
-    if settings and set(settings) != {"scale"}:
-        raise ValueError(f"cross_attention_kwargs: expected scale alone, got {sorted(settings)}")
-    if not settings or not unet._hf_peft_config_loaded:
+    if scale is None or not unet._hf_peft_config_loaded:
         yield
         return
     from peft.tuners.tuners_utils import BaseTunerLayer  # which whoever loaded a LoRA has
 
     layers = [module for module in unet.modules() if isinstance(module, BaseTunerLayer)]
     scalings = [dict(layer.scaling) for layer in layers]
-    scale_lora_layers(unet, settings["scale"])
+    scale_lora_layers(unet, scale)
     try:
         yield
     finally:

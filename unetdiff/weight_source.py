@@ -1,17 +1,22 @@
 """Where `from_pretrained` finds a network: a folder of ours or of diffusers, or a repository of the hub."""
 
 import json
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from unetdiff.errors import InputError
 
-__all__ = ["find_network", "read_json", "refusal", "require_weights"]
+__all__ = ["contained", "find_network", "read_json", "refusal", "require_weights"]
 
 CONVERTERS = {".pkl": "unetdiff convert edm", ".pt": "unetdiff convert guided", ".pth": "unetdiff convert guided"}
+STEM = "diffusion_pytorch_model"
 REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -62,17 +67,35 @@ def require_weights(folder: Path, variant: str | None = None) -> None:
     Raises:
         InputError: names the folder or the file.
     """
-    stem = "diffusion_pytorch_model" if variant is None else f"diffusion_pytorch_model.{variant}"
-    weights = re.compile(re.escape(stem) + r"(-\d+-of-\d+)?\.(safetensors|bin)")
+    infix, shard = "" if variant is None else f".{variant}", r"-\d+-of-\d+"
+    named = re.escape(infix)
+    weights = re.compile(rf"{STEM}({named}|{named}{shard}|{shard}{named})\.(safetensors|bin)")
     files = sorted(path for path in folder.iterdir() if weights.fullmatch(path.name))
     if not files:
         names = sorted(path.name for path in folder.iterdir())
-        raise InputError(f"{folder}: weights in {stem}.safetensors expected, got {names}")
+        raise InputError(f"{folder}: weights in {STEM}{infix}.safetensors expected, got {names}")
     for index in folder.glob("*.index*.json"):
         read_json(index)
     for path in files:
         if path.suffix == ".safetensors":
             _require_complete(path)
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Keep in what diffusers' loading does around its result: warnings of misfits, and the default dtype it leaves."""
+    log, dtype = logging.getLogger("diffusers.models.modeling_utils"), torch.get_default_dtype()
+    log.addFilter(_is_no_misfit)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_no_misfit)
+        torch.set_default_dtype(dtype)
+
+
+def _is_no_misfit(record: logging.LogRecord) -> bool:
+    """Misfits are refused with a message of their own."""
+    return not record.getMessage().startswith("Some weights of")
 
 
 def refusal(source: str | Path, error: Exception) -> InputError:

@@ -16,9 +16,11 @@ class ResnetBlock(nn.Module):
     """h = conv2(silu(norm2(conv1(silu(norm1(x))) | embedding))); out = (shortcut(x) + h) * residual_scale.
 
     The embedding e is added before norm2, or acts behind it (scale_shift, AdaGN): (1 + scale(e)) * norm2(h) + shift(e).
-    conv2 starts at zero. `resample` halves or doubles the size on both paths, before conv1.
+    conv2 starts at zero. `resample` halves or doubles the size on both paths, before conv1. Skip-tuning inside the
+    block: `shortcut_scale` multiplies the shortcut's input, `norm_scale` the output of norm1.
 
-    Shapes: x (N, in_channels, H, W), embedding (N, embedding_channels), already through its SiLU.
+    Shapes: x (N, in_channels, H, W), embedding (N, embedding_channels), already through its SiLU, scales
+    (1 or N, in_channels, 1, 1).
     """
 
     def __init__(
@@ -43,8 +45,16 @@ class ResnetBlock(nn.Module):
         projected = in_channels != out_channels or (resample is not None and config.resample_projection)
         self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if projected else None
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h: Tensor = F.silu(self.norm1(x))
+    def forward(
+        self,
+        x: Tensor,
+        embedding: Tensor,
+        shortcut_scale: Tensor | None = None,
+        norm_scale: Tensor | None = None,
+    ) -> Tensor:
+        h: Tensor = self.norm1(x)
+        h = F.silu(h if norm_scale is None else h * norm_scale)
+        x = x if shortcut_scale is None else x * shortcut_scale
         if self.resample is not None:
             resize = halve if self.resample == "down" else double
             x, h = resize(x, self.taps), resize(h, self.taps)

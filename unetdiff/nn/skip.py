@@ -21,7 +21,6 @@ __all__ = [
     "SkipSite",
     "control_residuals",
     "over_channels",
-    "require_site",
     "skip_factors",
 ]
 
@@ -52,6 +51,9 @@ class Joint:
     factors: Mapping[str, float | Tensor]
     site: SkipSite
 
+    def __post_init__(self) -> None:
+        require(self.site in get_args(SkipSite), "skip_site", f"one of {list(get_args(SkipSite))}", self.site)
+
     def __call__(self, node: Node, u: Tensor, d: Tensor) -> Joined:
         """Join u (N, C_u, H, W) and d (N, C_d, H, W)."""
         assert node.skip_from is not None
@@ -77,11 +79,6 @@ def over_channels(factor: float | Tensor, untouched: int, d: Tensor) -> Tensor:
 
 def _broadcast(factor: float | Tensor, d: Tensor) -> float | Tensor:
     return factor.to(d.dtype)[..., None, None, None] if isinstance(factor, Tensor) else factor
-
-
-def require_site(site: str) -> None:
-    """Refuse what is no `SkipSite`."""
-    require(site in get_args(SkipSite), "skip_site", f"one of {list(get_args(SkipSite))}", site)
 
 
 def skip_factors(skip_scale: SkipScale | None, skips: Sequence[str]) -> Mapping[str, float | Tensor]:

@@ -57,10 +57,11 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels, dropout)
 
     def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None) -> Tensor:
-        x = x + self.attn1(self.norm1(x), context if self.only_cross else None)
+        # The branch comes first in each sum: the result takes its layout, while x may be an image's, channels first.
+        x = self.attn1(self.norm1(x), context if self.only_cross else None) + x
         if self.cross:
-            x = x + self.attn2(self.norm2(x), context, bias)
-        out: Tensor = x + self.ff(self.norm3(x))
+            x = self.attn2(self.norm2(x), context, bias) + x
+        out: Tensor = self.ff(self.norm3(x)) + x
         return out
 
 
