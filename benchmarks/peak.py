@@ -26,8 +26,8 @@ def count_flops(work: Work) -> int:
 
 def convolution_peak(config: UNetConfig, batch: int, repeats: int) -> float:
     """Operations per second of the fastest 3x3 convolution of the network on `batch` images."""
-    assert config.sample_size is not None
-    height, width = config.sample_size
+    assert config.image_size is not None
+    height, width = config.image_size
     shapes = {(node.out_channels, node.stride) for node in config.nodes() if node.kind == "resnet"}
     return max(
         _speed((batch, channels, height // stride, width // stride), layout, repeats)

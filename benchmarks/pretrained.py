@@ -13,23 +13,28 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import jsonargparse
 import torch
 from jsonargparse.typing import PositiveInt
-from torch import nn
+from safetensors import safe_open
+from torch import Tensor, nn
 
+from benchmarks.agreement import randomise_zeros_
 from benchmarks.layouts import LAYOUTS, build, inputs
 from benchmarks.timing import Quartiles, interleaved, ratios
+from unetdiff.interop import from_edm, from_guided_diffusion
 from unetdiff.presets import sd15
 from unetdiff.unet import UNet
 
 __all__ = ["main"]
 
+GOLDEN = Path("tests/golden")
 KINDS = {"unetdiff": UNet, "diffusers": diffusers.UNet2DConditionModel}
 
 
@@ -44,8 +49,38 @@ def parity() -> str:
         arguments = inputs(name)
         with torch.no_grad():
             a, b = (network(**arguments, return_dict=False)[0] for network in (ours, theirs))
-        lines.append(f"| {name} | {kind} | {float((a - b).abs().max() / b.abs().max()):.1e} |")
+        lines.append(f"| {name} | {kind} | {relative(a, b):.1e} |")
+    lines += [f"| {name} | {kind} | {error:.1e} |" for name, kind, error in foreign()]
     return "\n".join(lines)
+
+
+@torch.no_grad()
+def foreign() -> Iterator[tuple[str, str, float]]:
+    """The same for the networks whose outputs are stored with the tests."""
+    for path in [*sorted(GOLDEN.glob("edm_*_*.safetensors")), GOLDEN / "edm_ncsnpp.safetensors"]:
+        weights, io, network = stored_outputs(path)
+        denoiser = from_edm(weights, network)
+        labels = {"class_labels": io["class_onehot"].argmax(dim=1)} if "class_onehot" in io else {}
+        yield path.stem, str(network["model_type"]), relative(denoiser(io["x"], io["sigma"], **labels), io["D"])
+    for path in sorted(GOLDEN.glob("guided_*.safetensors")):
+        weights, io, network = stored_outputs(path)
+        labels = {"class_labels": io["y"]} if network.get("num_classes") else {}
+        out = from_guided_diffusion(weights, network).unet(io["x"], io["t"], **labels).sample
+        yield path.stem, "UNetModel", relative(out, io["out"])
+
+
+def stored_outputs(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """Weights, inputs and outputs, arguments of the original network."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a mapping
+        network = json.loads(file.metadata()["network"])
+    weights = {key[4:]: tensor for key, tensor in tensors.items() if key.startswith("net.")}
+    return weights, {key[3:]: tensor for key, tensor in tensors.items() if key.startswith("io.")}, network
+
+
+def relative(ours: Tensor, theirs: Tensor) -> float:
+    """Greatest difference, relative to the greatest value."""
+    return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
 def stored(folder: Path) -> Path:
@@ -83,6 +118,8 @@ def load(folder: Path, rounds: int) -> str:
 def forward(folder: Path, rounds: int) -> str:
     """Time and memory of a call with batch 2 at 64x64 latents."""
     networks: dict[str, nn.Module] = {name: kind.from_pretrained(folder) for name, kind in KINDS.items()}
+    randomise_zeros_(networks["unetdiff"])
+    networks["diffusers"].load_state_dict(networks["unetdiff"].state_dict())
     arguments = {
         "sample": torch.randn(2, 4, 64, 64),
         "timestep": torch.tensor([10, 700]),
@@ -97,9 +134,10 @@ def forward(folder: Path, rounds: int) -> str:
     works = {name: partial(call, name) for name in networks}
     times = interleaved(works, rounds)
     a, b = outputs.values()
-    error = float((a - b).abs().max() / b.abs().max())
     memory = {name: resident(name, folder, "forward") / size(folder) for name in KINDS}
-    return f"{table(times, memory, 'of the weights')}\n\nGreatest relative difference of the outputs: {error:.1e}"
+    return (
+        f"{table(times, memory, 'of the weights')}\n\nGreatest relative difference of the outputs: {relative(a, b):.1e}"
+    )
 
 
 def table(times: dict[str, list[float]], memory: dict[str, float], unit: str) -> str:

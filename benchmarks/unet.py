@@ -93,8 +93,8 @@ class Inputs:
     @classmethod
     def random(cls, config: UNetConfig, batch: int) -> "Inputs":
         """Standard normal images."""
-        assert config.sample_size is not None
-        x, target = torch.randn(2, batch, config.in_channels, *config.sample_size)
+        assert config.image_size is not None
+        x, target = torch.randn(2, batch, config.in_channels, *config.image_size)
         return cls(x=x, target=target, timestep=torch.randint(1000, (batch,)))
 
     def channels_last(self) -> "Inputs":

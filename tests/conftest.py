@@ -1,5 +1,7 @@
 """What all tests share: one thread, fixed seeds, caches of their own, and a small real part of Fashion-MNIST."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,26 @@ def fashion_mnist(monkeypatch):
     """Make "fashion-mnist" mean 400 training and 100 test images; gives their folder."""
     monkeypatch.setenv("UNETDIFF_DATA", str(DATA))
     return DATA / "fashion-mnist"
+
+
+@pytest.fixture
+def run_page(monkeypatch, tmp_path):
+    """Give a function that runs a page's Python, and its commands in `bash`, in their order in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(page):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        names = {}
+        for language, block in re.findall(r"^```(python|bash)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+            if language == "python":
+                exec(compile(block, str(page), "exec"), names)
+                continue
+            for line in block.splitlines():
+                program, *arguments = shlex.split(line, comments=True)
+                assert program == "unetdiff", line
+                assert main(arguments) == 0, line
+
+    return run
 
 
 @pytest.fixture

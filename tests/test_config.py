@@ -63,6 +63,16 @@ def test_a_bad_value_is_named(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("size", "kept", "pair"), [((8, 8), 8, (8, 8)), (8, 8, (8, 8)), ((8, 12), (8, 12), (8, 12)), (None, None, None)]
+)
+def test_a_square_is_one_number_and_a_pair_where_both_are_wanted(size, kept, pair):
+    config = UNetConfig(sample_size=size)
+    assert config.sample_size == kept
+    assert config.image_size == pair
+    assert UNetConfig.from_dict(config.to_dict()) == config
+
+
 def test_node_table_of_a_small_network():
     config = UNetConfig(
         in_channels=1,

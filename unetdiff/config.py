@@ -205,9 +205,9 @@ class UNetConfig:
     image; `stem_channels` is the width it gives (null: the finest level's). `out_channels` counts what `conv_out`
     gives, the estimate and `variance_channels` of a learned variance (Nichol & Dhariwal 2021). `input_residual` feeds
     the shrunken input to every level of the encoder (NCSN++). `divide_by_timestep` divides the output by the timestep
-    (score networks). `sample_size` is the (height, width) it was made for: information only, since the network takes
-    any size. `odd_sizes`, which cannot be halved evenly, are padded at the border ("pad"), or rounded up on the way
-    down and matched to the skips on the way up ("match_skips", diffusers).
+    (score networks). `sample_size` is the size it was made for, one number for a square or (height, width): information
+    only, since the network takes any size. `odd_sizes`, which cannot be halved evenly, are padded at the border
+    ("pad"), or rounded up on the way down and matched to the skips on the way up ("match_skips", diffusers).
 
     Conditions: `num_classes`: class index, -1 being the null class, which adds nothing. `class_projection`: class
     labels are no index but a number embedded like the timestep, or a vector of `class_channels` through two layers
@@ -221,7 +221,7 @@ class UNetConfig:
     concat_channels: int = 0
     variance_channels: int = 0
     stem_channels: int | None = None
-    sample_size: tuple[int, int] | None = None
+    sample_size: int | tuple[int, int] | None = None
     odd_sizes: Literal["pad", "match_skips"] = "pad"
     input_residual: bool = False
     divide_by_timestep: bool = False
@@ -241,6 +241,9 @@ class UNetConfig:
     cross_attention_dim: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.sample_size, tuple) and len(set(self.sample_size)) == 1:
+            # the form that all pipelines of diffusers take
+            object.__setattr__(self, "sample_size", self.sample_size[0])
         require(len(self.levels) >= 1, "levels", "at least one level", self.levels)
         for field in _WIDTHS:
             value = getattr(self, field)
@@ -285,6 +288,11 @@ class UNetConfig:
     def embedding_channels(self) -> int:
         """Width of the embedding that residual blocks receive."""
         return 4 * self.time_channels if self.time.hidden is None else self.time.hidden
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """`sample_size` as (height, width)."""
+        return (self.sample_size, self.sample_size) if isinstance(self.sample_size, int) else self.sample_size
 
     @property
     def stride(self) -> int:

@@ -97,8 +97,8 @@ def _pipeline_info(folder: Path, scheduler: Path) -> ModelInfo:
         require(config.sample_size is not None, "sample_size", "a number", None)
     except ValueError as error:
         raise InputError(f"{folder}: {error}") from error
-    assert config.sample_size is not None
-    height, width = config.sample_size
+    assert config.image_size is not None
+    height, width = config.image_size
     data = DataInfo(channels=config.out_channels - config.variance_channels, height=height, width=width)
     return ModelInfo(preconditioning=preconditioning, data=data)
 

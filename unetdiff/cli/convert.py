@@ -73,7 +73,7 @@ def _read_guided(settings: jsonargparse.Namespace) -> Denoiser:
 
 def _info(denoiser: Denoiser, source: str) -> ModelInfo:
     config = denoiser.unet.config
-    assert config.sample_size is not None
-    height, width = config.sample_size
+    assert config.image_size is not None
+    height, width = config.image_size
     data = DataInfo(channels=config.in_channels, height=height, width=width)
     return ModelInfo(preconditioning=denoiser.preconditioning, data=data, training={"converted from": source})

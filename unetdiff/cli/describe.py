@@ -86,9 +86,9 @@ def _config(model: str) -> UNetConfig:
 
 def _size(text: str | None, config: UNetConfig) -> tuple[int, int]:
     if text is None:
-        if config.sample_size is None:
+        if config.image_size is None:
             raise InputError("size: expected --size, since the model's configuration has no sample_size")
-        return config.sample_size
+        return config.image_size
     if not re.fullmatch(r"[1-9]\d{0,4}(x[1-9]\d{0,4})?", text):
         raise InputError(f"size: expected a number or HEIGHTxWIDTH, up to 99999 each, got {text!r}")
     height, _, width = text.partition("x")

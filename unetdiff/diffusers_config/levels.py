@@ -1,4 +1,4 @@
-"""What the two U-Net classes of diffusers share: block types by level, square sizes."""
+"""What the two U-Net classes of diffusers share: block types by level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Literal
 from unetdiff.config import AttentionConfig, LevelConfig
 from unetdiff.plain import require
 
-__all__ = ["Block", "LevelBlocks", "attention_layers", "block", "levels", "mirrored", "pair", "square"]
+__all__ = ["Block", "LevelBlocks", "attention_layers", "block", "levels", "mirrored"]
 
 Resample = Literal["conv", "resnet"]
 
@@ -66,13 +66,3 @@ def attention_layers(attention: AttentionConfig, down: tuple[int, ...], up: tupl
 def mirrored(values: Sequence[object], field: str, count: int) -> None:
     """Check that a list has an entry for each level."""
     require(len(values) == count, field, f"{count} entries, one per level", values)
-
-
-def pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """(height, width)."""
-    return (size, size) if isinstance(size, int) else size
-
-
-def square(size: tuple[int, int] | None) -> int | tuple[int, int] | None:
-    """One number for a square, as diffusers writes it."""
-    return size[0] if size is not None and size[0] == size[1] else size

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, ResnetConfig, TimeConfig, UNetConfig
-from unetdiff.diffusers_config.levels import Block, LevelBlocks, Resample, block, levels, mirrored, pair
+from unetdiff.diffusers_config.levels import Block, LevelBlocks, Resample, block, levels, mirrored
 from unetdiff.plain import require
 
 __all__ = ["UNet2DModel"]
@@ -68,7 +68,7 @@ class UNet2DModel:
             in_channels=self.in_channels,
             out_channels=self.out_channels,
             variance_channels=self.in_channels if self.out_channels == 2 * self.in_channels else 0,
-            sample_size=pair(self.sample_size),
+            sample_size=self.sample_size,
             levels=self._levels(),
             mid=None if self.mid_block_type is None else self._mid(),
             resnet=self._resnet(),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from unetdiff.config import AttentionConfig, MidConfig, ResnetConfig, TimeConfig, UNetConfig
-from unetdiff.diffusers_config.levels import Block, LevelBlocks, block, levels, mirrored, pair
+from unetdiff.diffusers_config.levels import Block, LevelBlocks, block, levels, mirrored
 from unetdiff.plain import require
 
 __all__ = ["UNet2DConditionModel"]
@@ -148,7 +148,7 @@ class UNet2DConditionModel:
             in_channels=self.in_channels,
             out_channels=self.out_channels,
             concat_channels=max(self.in_channels - self.out_channels, 0),
-            sample_size=pair(self.sample_size),
+            sample_size=self.sample_size,
             odd_sizes="pad" if "resnet" in upsamplers else "match_skips",
             levels=levels(blocks, "conv", "conv"),
             mid=None if self.mid_block_type is None else self._mid(),

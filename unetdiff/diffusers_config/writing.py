@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from unetdiff.config import AttentionConfig, UNetConfig
-from unetdiff.diffusers_config.levels import square
 from unetdiff.diffusers_config.unet2d import UNet2DModel
 from unetdiff.diffusers_config.unet2d_condition import CLASS_PROJECTION, UNet2DConditionModel
 from unetdiff.nodes import Node
@@ -95,7 +94,7 @@ def _shared(config: UNetConfig) -> dict[str, Any]:
     """Fields that both classes have."""
     mid_scale = None if config.mid is None else config.mid.residual_scale
     return {
-        "sample_size": square(config.sample_size),
+        "sample_size": config.sample_size,
         "in_channels": config.in_channels,
         "out_channels": config.out_channels,
         "time_embedding_type": "fourier" if config.time.kind == "fourier" else "positional",

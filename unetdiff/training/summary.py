@@ -14,7 +14,7 @@ def check_fit(config: TrainConfig, data: PackedDataset) -> None:
     _, channels, height, width = data.images.shape
     for name in ("in_channels", "out_channels"):
         _require(getattr(model, name) == channels, f"model.{name}", f"the {channels} of {source}", getattr(model, name))
-    size = model.sample_size
+    size = model.image_size
     _require(size in (None, (height, width)), "model.sample_size", f"the {(height, width)} of {source}", size)
     if model.num_classes is not None:
         _require(data.labels is not None, "model.num_classes", f"null, as {source} has no labels", model.num_classes)
