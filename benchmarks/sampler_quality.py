@@ -1,11 +1,10 @@
-"""Features of images by sampler, network calls and skip-tuning: what the table of samplers in docs/results.md is made of.
+"""Features of images by sampler, network calls and skip-tuning, for distances between sets of images.
 
-python -m benchmarks.sampler_quality make --folder features --samplers heun,unipc --calls 5,9 --rhos 1 --images 5000
-python -m benchmarks.sampler_quality table --folder features
+python -m benchmarks.sampler_quality --folder features --samplers "[heun,unipc]" --calls "[5,9]" --rhos "[1]"
 
-Image i has seed i and class i modulo the classes, whatever the sampler, so curves over samplers, calls and rho compare the
-same images. `make` goes on where it was stopped; several processes may share the work by `--part 0/2`, `--part 1/2`.
-rho scales the innermost skip, 1 the outermost, in equal steps between (Ma et al. 2024, section 3).
+Image i has seed i and class i modulo the classes, whatever the sampler, so that curves over samplers, calls and rho
+compare the same images; a run that was stopped goes on. rho scales the innermost skip, 1 the outermost, in equal steps
+between (Ma et al. 2024, section 3).
 """
 
 from collections.abc import Sequence
