@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-WITH_FILES = [ROOT / "docs" / "guides" / "pretrained.md"]  # tests/pipelines/test_guide.py makes them
+# tests/pipelines makes the files that these begin with
+WITH_FILES = [ROOT / "docs" / "guides" / f"{name}.md" for name in ("pretrained", "skip-tuning", "text-to-image")]
 
 
 def blocks(page, language):

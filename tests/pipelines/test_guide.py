@@ -1,4 +1,4 @@
-"""The guide to pretrained networks runs, on files as it supposes them."""
+"""The guides that begin with pretrained networks run, on files as they suppose them."""
 
 import json
 import shutil
@@ -47,3 +47,11 @@ def test_the_guide_to_pretrained_networks(bench, run_page, tmp_path):
     pictures = [f"samples/{model}/grid.png" for model in ("ddpm", "edm", "guided")]
     written = ["mine", *pictures, "edm.svg", "unet.svg"]
     assert [name for name in written if not (tmp_path / name).exists()] == []
+
+
+@pytest.mark.parametrize("bench", ["StableDiffusionPipeline"], indirect=True)
+def test_the_guide_to_skip_tuning(bench, run_page, tmp_path):
+    bench.pipeline(bench.theirs).save_pretrained(tmp_path / "stable-diffusion")
+    shutil.copy(GOLDEN / "edm_snapshot.pkl", tmp_path / "network-snapshot.pkl")
+    run_page(ROOT / "docs" / "guides" / "skip-tuning.md")
+    assert (tmp_path / "folded" / "config.json").exists()

@@ -21,8 +21,8 @@ def applied_to(
 ) -> Iterator[None]:
     """Inside this context `unet` computes what our `UNet` computes with `skip_scale` and `skip_site`.
 
-    with applied_to(pipe.unet, 0.9):
-        image = pipe(prompt).images[0]
+        with applied_to(pipe.unet, 0.9):
+            image = pipe(prompt).images[0]
 
     The network is left as it was, also by an error. A pipeline that holds our `UNet` takes
     `cross_attention_kwargs={"skip_scale": 0.9}` instead.

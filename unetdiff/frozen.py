@@ -1,0 +1,65 @@
+"""Networks beside the U-Net, text encoders and autoencoders: loaded whole or refused, and never trained."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from unetdiff.fit import require_fit
+from unetdiff.weight_source import contained, refusal
+
+__all__ = ["load_frozen"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_frozen(kind: type[Network], folder: Path, dtype: torch.dtype = torch.float32) -> Network:
+    """A network of diffusers or transformers: in evaluation mode, without gradients of its weights.
+
+    Raises:
+        InputError: a file that is missing or damaged, or weights that do not fit the configuration.
+    """
+    try:
+        with contained(), _without_report():
+            network, found = kind.from_pretrained(  # type: ignore[attr-defined]  # which both libraries give it
+                folder,
+                torch_dtype=dtype,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,  # so that they are counted, and refused below
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise refusal(folder, error) from error
+    misshaped = [_misshaped(entry) for entry in found["mismatched_keys"]]
+    require_fit(str(folder), list(found["missing_keys"]), list(found["unexpected_keys"]), misshaped)
+    frozen: Network = network.eval().requires_grad_(False)
+    return frozen
+
+
+def _misshaped(entry: str | tuple[str, Sequence[int], Sequence[int]]) -> str:
+    """A tensor with both shapes; transformers 4 tells its name alone."""
+    if isinstance(entry, str):
+        return entry
+    name, got, own = entry
+    return f"{name} {tuple(got)} instead of {tuple(own)}"
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep in transformers' table of misfits, which are refused with a message of their own."""
+    log = logging.getLogger("transformers.modeling_utils")
+    log.addFilter(_is_no_report)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return "LOAD REPORT" not in message and not message.startswith("Some weights of")
