@@ -99,3 +99,18 @@ def test_a_quantile_that_is_none_is_refused(quantile):
 def test_an_empty_range_is_refused(transformation):
     with pytest.raises(ValueError, match=r"value_range: expected lowest < highest, got \(1.0, -1.0\)"):
         transformation(same, value_range=(1.0, -1.0))
+
+
+@pytest.mark.parametrize("quantile", [0.3, 0.5, 0.995, 1.0])
+@pytest.mark.parametrize("size", [1, 2, 7, 50])
+def test_the_range_shrinks_by_the_quantile(quantile, size):
+    x = 5 * torch.randn(3, 1, size, size, dtype=torch.float64)
+    s = x.abs().flatten(1).quantile(quantile, dim=1).clamp(min=1).reshape(-1, 1, 1, 1)
+    thresholded = dynamically_thresholded(lambda x, sigma: x, quantile)(x, torch.tensor(1.0))
+    torch.testing.assert_close(thresholded, x.clamp(-s, s) / s)
+
+
+def test_pictures_of_more_values_than_torchs_quantile_takes():
+    x = torch.linspace(-3, 3, 4200).expand(1, 1, 4200, 4200)
+    thresholded = dynamically_thresholded(lambda x, sigma: x, 0.9)(x, torch.tensor(1.0))
+    torch.testing.assert_close(thresholded.min(), torch.tensor(-1.0))
