@@ -3,16 +3,22 @@
 import json
 import math
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from benchmarks import data_loading, unet
+from benchmarks import data_loading, sampling, unet
 from benchmarks.agreement import disagreement, randomise_zeros_
+from benchmarks.layouts import randomise
 from benchmarks.peak import count_flops
 from benchmarks.timing import Quartiles, interleaved, ratios
+from unetdiff.config import LevelConfig, UNetConfig
+from unetdiff.denoiser import Denoiser
+from unetdiff.describe import costs
+from unetdiff.preconditioning import EDM
 from unetdiff.unet import UNet
 
 CONFIG = "configs/fashion-mnist.yaml"
@@ -72,6 +78,39 @@ def test_unet_command(tmp_path, capsys):
 def test_data_loading_command(pytestconfig, fashion_mnist):
     waiting = data_loading.main(["--quick", "--config", str(pytestconfig.rootpath / CONFIG)])
     assert 0 < waiting.share.median < 1
+
+
+@pytest.fixture(scope="module")
+def tiny_denoiser():
+    levels = (LevelConfig(channels=8, depth=1), LevelConfig(channels=16, depth=1))
+    network = UNet(UNetConfig(in_channels=1, out_channels=1, num_classes=10, levels=levels)).eval()
+    randomise(network)
+    return Denoiser(network, EDM())
+
+
+@pytest.mark.parametrize("name", sampling.CASES)
+def test_an_image_does_not_depend_on_its_batch(tiny_denoiser, name):
+    case = replace(sampling.CASES[name], steps=6)
+    first, second = case.images(tiny_denoiser, [0, 10])  # of the same class
+    assert (first - second).abs().max() > 0.1
+    # pixels of up to 5; float32 rounding differs between batch sizes, and passes through 6 to 11 calls
+    assert max(sampling.batch_differences(tiny_denoiser, case, images=14, sizes=(7, 14))) < 2e-5
+
+
+def test_the_work_of_a_cached_call_is_that_of_the_nodes_outside_the_skip(tiny_denoiser):
+    config, skip = tiny_denoiser.unet.config, "down_blocks.0.resnets.0"
+    outside = ("conv_in", skip, "up_blocks.1.resnets.0", "up_blocks.1.resnets.1", "conv_out", "time_embedding")
+    rows = costs(config, size=(28, 28))
+    expected = sum(row.macs for row in rows if row.name in outside) / sum(row.macs for row in rows)
+    assert sampling.cached_share(tiny_denoiser.unet, skip) == pytest.approx(expected, rel=1e-12)
+
+
+def test_sampling_command(capsys):
+    sampling.main(["--quick"])
+    out = capsys.readouterr().out
+    for header in ("| dpmpp-2m, steps |", "| one image |", "| 2 images,"):
+        assert out.count(header) == 1
+    assert all(f"\n| {name} |" in out for name in sampling.CASES)
 
 
 def test_rounds_must_be_positive(capsys):

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from diffusers.models.modeling_utils import get_parameter_dtype
 
 from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, ResnetConfig, TimeConfig, UNetConfig
 from unetdiff.unet import UNet
@@ -321,3 +322,11 @@ def test_saving_and_loading(network, tmp_path):
     assert loaded.config == unet.config
     assert torch.equal(loaded(**values).sample, unet(**values).sample)
     assert UNet.from_pretrained(tmp_path, torch_dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_precision_is_what_diffusers_finds_by_looking_everywhere(dtype):
+    unet = random_unet(NETWORKS["plain"]).to(dtype)
+    assert unet.dtype == get_parameter_dtype(unet) == dtype
+    unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    assert unet.dtype == get_parameter_dtype(unet)

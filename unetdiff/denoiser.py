@@ -19,7 +19,7 @@ from unetdiff.diffusers_config import preconditioning_from_scheduler
 from unetdiff.errors import InputError
 from unetdiff.nn.skip import Join, SkipScale, SkipSite
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict
-from unetdiff.unet import UNet
+from unetdiff.unet import SkipCache, UNet
 
 __all__ = ["Condition", "Denoiser"]
 
@@ -40,6 +40,7 @@ class Condition(TypedDict, total=False):
     skip_scale: SkipScale | None
     skip_site: SkipSite
     join: Join | None
+    skip_cache: SkipCache | None
 
 
 class Denoiser(nn.Module):

@@ -13,7 +13,7 @@ import diffusers
 import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.loaders import PeftAdapterMixin
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.modeling_utils import ModelMixin, get_parameter_dtype
 from diffusers.utils import BaseOutput, scale_lora_layers
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ from unetdiff.nn.skip import Join, Joint, SkipScale, SkipSite, control_residuals
 from unetdiff.nodes import Node
 from unetdiff.weight_source import contained, find_network, refusal, require_weights
 
-__all__ = ["NULL_CLASS", "SkipScale", "UNet", "UNetOutput"]
+__all__ = ["NULL_CLASS", "SkipCache", "SkipScale", "UNet", "UNetOutput"]
 
 
 @dataclass
@@ -38,6 +38,23 @@ class UNetOutput(BaseOutput):
     """`sample`: the raw network output, (N, out_channels, H, W)."""
 
     sample: Tensor
+
+
+@dataclass(kw_only=True, eq=False)
+class SkipCache:
+    """The main path u (N, C_u, H, W) that the skip of this name joins: what the nodes inside the skip compute."""
+
+    skip: str
+    u: Tensor | None = None
+
+    def exchange(self, node: Node, u: Tensor, d: Tensor) -> Tensor:
+        """Keep u, where there is none; return what `node` joins with the skip's d."""
+        if self.u is None:
+            self.u = u
+        expected = (d.shape[0], node.in_channels, *d.shape[2:])
+        if self.u.shape != expected:
+            raise ValueError(f"skip_cache: expected {expected} at {self.skip}, got shape {tuple(self.u.shape)}")
+        return self.u
 
 
 class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
@@ -85,6 +102,12 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def config(self) -> UNetConfig:
         """What this network is."""
         return self._config
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What `conv_in` computes in: diffusers' own looks through all modules, which every call would wait for."""
+        dtype: torch.dtype = get_parameter_dtype(self.get_submodule("conv_in"))
+        return dtype
 
     @classmethod
     def from_config(cls, config: UNetConfig | Mapping[str, Any]) -> "UNet":
@@ -170,6 +193,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         skip_scale: SkipScale | None = None,
         skip_site: SkipSite = "concat",
         join: Join | None = None,
+        skip_cache: SkipCache | None = None,
     ) -> UNetOutput | tuple[Tensor]:
         """Run the network.
 
@@ -195,9 +219,12 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
             skip_site: where it acts: on the skip at its concatenation, on the shortcut path of the residual block
                 there ("residual"), or on the output of that block's first norm ("norm").
             join: changes main path and skip where they meet, before `skip_scale` does (FreeU, measurements).
+            skip_cache: filled if it is empty, else it stands for all nodes inside its skip, which are left out (see
+                `unetdiff.caching`).
 
         Raises:
-            ValueError: a condition that the network lacks or misses, or a tensor of the wrong width.
+            ValueError: a condition that the network lacks or misses, a tensor of the wrong width, or a name that is no
+                skip.
         """
         x = sample if concat is None else torch.cat([sample, concat.to(sample.dtype)], dim=1)
         _require_width("sample (with concat)", x, self.config.in_channels, dim=1)
@@ -217,10 +244,13 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         with _lora_scaled(self, lora_scale):
             labels = self._label_embedding(x, class_labels, self._vector(vector, added_cond_kwargs))
             embedding = self._embedding(x, timestep, timestep_cond, augment_labels, labels)
-            for node in self.nodes:
+            for node in self._nodes_to_run(skip_cache):
                 scales: Sequence[Tensor | None] = ()
                 if node.skip_from is not None:
-                    x, *scales = joint(node, x, features.pop(node.skip_from))
+                    d = features.pop(node.skip_from)
+                    if skip_cache is not None and node.skip_from == skip_cache.skip:
+                        x = skip_cache.exchange(node, x, d)
+                    x, *scales = joint(node, x, d)
                 x = self._run(node, x, embedding, scales, encoder_hidden_states, bias, features)
                 if node.name in self._kept:
                     features[node.name] = x
@@ -230,6 +260,16 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         if self.config.divide_by_timestep:
             x = x / torch.as_tensor(timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
         return UNetOutput(sample=x) if return_dict else (x,)
+
+    def _nodes_to_run(self, cache: SkipCache | None) -> tuple[Node, ...]:
+        """All nodes, or those up to the one that a cached skip comes from and those from the one that it joins at."""
+        if cache is not None and cache.skip not in self.skips:
+            raise ValueError(f"skip_cache: expected a skip among {list(self.skips)}, got {cache.skip!r}")
+        if cache is None or cache.u is None:
+            return self.nodes
+        source = next(index for index, node in enumerate(self.nodes) if node.name == cache.skip)
+        joins = next(index for index, node in enumerate(self.nodes) if node.skip_from == cache.skip)
+        return self.nodes[: source + 1] + self.nodes[joins:]
 
     def _run(
         self,
