@@ -1,35 +1,40 @@
-"""Features of images by sampler, network calls and skip-tuning, for distances between sets of images.
+"""Distance of generated images to real ones by sampler, network calls and skip-tuning.
 
-python -m benchmarks.sampler_quality --folder features --samplers "[heun,unipc]" --calls "[5,9]" --rhos "[1]"
+    python -m benchmarks.sampler_quality --folder features --samplers "[heun,unipc]" --calls "[5,9]" --rhos "[1,0.9]"
+    python -m benchmarks.sampler_quality --folder features --table
 
+The first command keeps features of images in files NAME_CALLS_RHO.npy, the second prints a table of what is there.
 Image i has seed i and class i modulo the classes, whatever the sampler, so that curves over samplers, calls and rho
 compare the same images; a run that was stopped goes on. rho scales the innermost skip, 1 the outermost, in equal steps
 between (Ma et al. 2024, section 3).
 """
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jsonargparse
 import numpy as np
-import torch
 from jsonargparse.typing import PositiveInt
 
 import samplers
-from unetdiff import load_model
-from unetdiff.atomic import replacing
-from unetdiff.denoiser import Denoiser
-from unetdiff.evaluation.classifier import Classifier, load_classifier
-from unetdiff.model_info import ModelInfo
-from unetdiff.pictures import to_uint8
+from unetdiff.evaluation.distances import Distance, Estimate, FrechetDistance, KernelDistance
+from unetdiff.evaluation.generated import FeatureMaker, Rows, kept
+from unetdiff.evaluation.skip_search import PLAIN, best
+from unetdiff.skips import Constant, Linear, skip_tuned
 
-__all__ = ["main"]
+__all__ = ["main", "table"]
 
-BATCH = 100
+CHOOSING = 5  # rho is chosen on a fifth of the images and judged on the rest
+
+Setting = tuple[str, int]
+"""A sampler and its network calls."""
 
 
-def steps(sampler: samplers.Sampler[object], calls: int) -> int:
+def steps(sampler: samplers.Sampler[Any], calls: int) -> int:
     """Steps of a grid on which the sampler makes that many network calls; the step to 0 takes one."""
     whole, rest = divmod(calls - 1, sampler.nfe)
     if rest:
@@ -37,51 +42,87 @@ def steps(sampler: samplers.Sampler[object], calls: int) -> int:
     return whole + 1
 
 
-@torch.no_grad()
-def features(
-    denoiser: Denoiser, info: ModelInfo, classifier: Classifier, name: str, calls: int, rho: float, first: int
-) -> np.ndarray:
-    """(BATCH, F): of images first, first + 1, ..."""
-    sampler = samplers.SAMPLERS[name].make()
-    skip_scale = torch.linspace(rho, 1.0, len(denoiser.unet.skips))
-    seeds = range(first, first + BATCH)
-    labels = torch.tensor([seed % len(info.data.classes) for seed in seeds])
-    noise = samplers.PerImageNoise(seeds, info.data.shape)
-    sigmas = samplers.karras(steps(sampler, calls), *info.preconditioning.sigma_range)
-    denoise = partial(denoiser, class_labels=labels, skip_scale=None if rho == 1 else skip_scale)
-    images = samplers.sample(denoise, sigmas[0].float() * noise(), sigmas, sampler, noise=noise)
-    pixels = torch.from_numpy(to_uint8(images, info.data.value_range)).movedim(-1, 1) / 127.5 - 1
-    return classifier.features(pixels).numpy()
-
-
-def make(folder: Path, names: Sequence[str], calls: Sequence[int], rhos: Sequence[float], images: int) -> None:
+def make(
+    folder: Path, maker: FeatureMaker, names: Sequence[str], calls: Sequence[int], rhos: Sequence[float], images: int
+) -> None:
     """Fill the folder, cheapest first."""
-    denoiser, info = load_model(None)
-    classifier, _ = load_classifier()
-    folder.mkdir(parents=True, exist_ok=True)
     for count in sorted(calls):
         for rho in rhos:
+            denoise = skip_tuned(maker.denoiser, Linear(rho_bottom=rho), Constant())
             for name in names:
+                sampler = samplers.SAMPLERS[name].make()
+                sigmas = samplers.karras(steps(sampler, count), *maker.info.preconditioning.sigma_range)
                 path = folder / f"{name}_{count}_{rho:g}.npy"
-                rows = np.load(path) if path.exists() else np.zeros((0, 0), np.float32)
-                while len(rows) < images:
-                    new = features(denoiser, info, classifier, name, count, rho, len(rows))
-                    rows = np.concatenate([rows, new]) if len(rows) else new
-                    with replacing(path) as staged, staged.open("wb") as file:
-                        np.save(file, rows)
+                rows = kept(path, images, partial(maker.generated, denoise, sampler, sigmas))
                 print(path.name, len(rows), flush=True)
 
 
+def held(folder: Path, images: int) -> dict[Setting, dict[float, Rows]]:
+    """Features by setting and rho, of the files that hold that many images and have a plain one beside them."""
+    found: dict[Setting, dict[float, Rows]] = defaultdict(dict)
+    for path in folder.glob("*_*_*.npy"):
+        if match := re.fullmatch(r"([a-z0-9-]+)_(\d+)_([\d.]+)", path.stem):
+            rows = np.load(path)
+            if len(rows) >= images:
+                found[match[1], int(match[2])][float(match[3])] = rows[:images]
+    return {setting: by_rho for setting, by_rho in sorted(found.items()) if PLAIN in by_rho}
+
+
+def table(found: Mapping[Setting, Mapping[float, Rows]], test: Rows, train: Rows) -> str:
+    """A row for each setting in Markdown, the last one of as many real training images."""
+    frechet, kernel = FrechetDistance(test), KernelDistance(test)
+    lines = [
+        "| sampler | calls | Frechet, plain | Frechet, tuned | kernel, plain | kernel, tuned | rho | kernel gain |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (sampler, calls), by_rho in found.items():
+        lines.append(f"| {sampler} | {calls} | {_cells(by_rho, frechet, kernel)} |")
+    floor = f"{_rounded(frechet(train), 1)} | | {_rounded(kernel(train), 1000)}"
+    return "\n".join([*lines, f"| real training images | | {floor} | | | |"])
+
+
+def _cells(by_rho: Mapping[float, Rows], frechet: Distance, kernel: Distance) -> str:
+    """Plain and tuned beside each other, where there is a choice of rho."""
+    choosing = len(by_rho[PLAIN]) // CHOOSING
+    plain = by_rho[PLAIN][choosing:]
+    if len(by_rho) == 1:
+        return f"{_rounded(frechet(plain), 1)} | | {_rounded(kernel(plain), 1000)} | | |"
+    rho = best({rho: kernel(rows[:choosing]) for rho, rows in by_rho.items()})
+    tuned = by_rho[rho][choosing:]
+    gain = kernel(plain) - kernel(tuned)
+    verdict = _rounded(gain, 1000) + ("" if gain.resolved else " (noise)")
+    pairs = [
+        f"{_rounded(d(plain), scale)} | {_rounded(d(tuned), scale)}" for d, scale in ((frechet, 1), (kernel, 1000))
+    ]
+    return f"{' | '.join(pairs)} | {rho:g} | {verdict}"
+
+
+def _rounded(estimate: Estimate, scale: int) -> str:
+    return f"{scale * estimate.value:.3f} ± {scale * estimate.standard_error:.3f}"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Make features."""
+    """Make features, or print the table."""
     parser = jsonargparse.ArgumentParser(description="Quality by sampler, network calls and skip-tuning.")
     parser.add_argument("--folder", type=Path, default=Path("features"))
     parser.add_argument("--samplers", type=list[str], default=["heun", "dpmpp-2m", "unipc"])
     parser.add_argument("--calls", type=list[PositiveInt], default=[5, 7, 9, 13, 19, 35])
-    parser.add_argument("--rhos", type=list[float], default=[1.0])
+    parser.add_argument("--rhos", type=list[float], default=[PLAIN])
     parser.add_argument("--images", type=PositiveInt, default=5000)
+    parser.add_argument("--table", action="store_true", help="print what the folder holds, and make nothing")
     options = parser.parse_args(argv)
-    make(options.folder, options.samplers, options.calls, options.rhos, options.images)
+    maker = FeatureMaker.load()
+    if not options.table:
+        make(options.folder, maker, options.samplers, options.calls, options.rhos, options.images)
+        return
+    judged = options.images - options.images // CHOOSING
+    real = [maker.real("test", "fashion-mnist", options.folder)]
+    real.append(maker.real("train", "fashion-mnist", options.folder, judged))
+    print(table(held(options.folder, options.images), *real))
+    print(
+        f"\nEach distance is of {judged} images to the test split; rho is the best on {options.images - judged} others."
+        " Kernel distances are times 1000. (noise): within two standard errors."
+    )
 
 
 if __name__ == "__main__":

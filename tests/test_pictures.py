@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from unetdiff.errors import InputError
-from unetdiff.pictures import from_pixels, grid, read_facts, read_png, save_png, to_uint8
+from unetdiff.pictures import from_pixels, from_uint8, grid, read_facts, read_pixels, read_png, save_png, to_uint8
 
 
 @pytest.mark.parametrize("value_range", [(-1.0, 1.0), (0.0, 1.0), (-3.0, 5.0)])
@@ -15,6 +15,7 @@ def test_every_level_survives(value_range):
     levels = torch.arange(256, dtype=torch.float32).reshape(1, 1, 16, 16)
     pixels = to_uint8(low + levels / 255 * (high - low), value_range)
     assert np.array_equal(pixels[0, ..., 0], levels[0, 0].numpy())
+    assert np.array_equal(to_uint8(from_uint8(pixels, value_range), value_range), pixels)
 
 
 def test_values_out_of_range_are_clamped_and_others_rounded_to_the_nearest():
@@ -89,3 +90,25 @@ def test_another_file_called_png_is_named(tmp_path):
     (tmp_path / "image.png").write_bytes(b"not a picture")
     with pytest.raises(InputError, match=r"image\.png: a PNG picture expected"):
         read_facts(tmp_path / "image.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_picture_takes_the_form_asked_for(tmp_path, channels):
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, 10:30] = 200  # what is left of it in a square
+    Image.fromarray(pixels).save(tmp_path / "wide.jpg", quality=100)
+    read = read_pixels(tmp_path / "wide.jpg", channels, (10, 10))
+    assert read.shape == (10, 10, channels)
+    assert np.abs(read[:, 2:-2].astype(int) - 200).max() <= 1  # Lanczos rings at the cut
+
+
+def test_a_picture_of_the_form_asked_for_is_left_as_it_is(tmp_path):
+    pixels = np.arange(48, dtype=np.uint8).reshape(8, 6, 1)
+    save_png(tmp_path / "small.png", from_pixels(pixels), {})
+    assert np.array_equal(read_pixels(tmp_path / "small.png", 1, (8, 6)), pixels)
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(InputError, match="text.png: a picture expected"):
+        read_pixels(tmp_path / "text.png", 1, (8, 6))

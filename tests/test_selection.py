@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unetdiff.errors import InputError
-from unetdiff.selection import select_classes, select_numbers
+from unetdiff.sample_identity import Towards
+from unetdiff.selection import select_classes, select_numbers, select_prompts, way_through
 
 NAMES = ("T-shirt/top", "Trouser", "Sneaker", "Bag", "Ankle boot")
 
@@ -64,3 +65,29 @@ def test_a_name_near_to_none_lists_all():
 def test_a_class_out_of_range_is_refused(text):
     with pytest.raises(InputError, match="^classes: "):
         select_classes(text, NAMES)
+
+
+def test_prompts_are_the_one_given_and_the_lines_of_a_file(tmp_path):
+    (tmp_path / "prompts.txt").write_text("a red fox \n\nein Füchslein\n", encoding="utf-8")
+    assert select_prompts("a crow", tmp_path / "prompts.txt") == ("a crow", "a red fox", "ein Füchslein")
+    assert select_prompts("", None) == ("",)
+    assert select_prompts(None, None) == ()
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"\n \n", "a text in each line"), (b"\xff\xfe\xfa", "UTF-8")])
+def test_a_file_without_prompts_is_refused(tmp_path, content, message):
+    (tmp_path / "prompts.txt").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        select_prompts(None, tmp_path / "prompts.txt")
+
+
+@given(st.lists(st.integers(0, 99), min_size=1, unique=True), st.integers(1, 5))
+def test_the_way_goes_through_every_seed_in_equal_steps(seeds, steps):
+    way = way_through(seeds, steps)
+    assert [seed for seed, towards in way if towards is None] == seeds
+    assert len(way) == (len(seeds) - 1) * steps + 1
+    assert all(towards is None or 0 < towards.step < towards.of == steps for _, towards in way)
+
+
+def test_between_two_seeds():
+    assert way_through([3, 8], 2) == [(3, None), (3, Towards(seed=8, step=1, of=2)), (8, None)]

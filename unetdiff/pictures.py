@@ -7,14 +7,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from unetdiff.atomic import replacing
+from unetdiff.data.framing import Framing
 from unetdiff.errors import InputError
 
-__all__ = ["Pixels", "from_pixels", "grid", "read_facts", "read_png", "save_png", "to_uint8"]
+__all__ = [
+    "Pixels",
+    "from_pixels",
+    "from_uint8",
+    "grid",
+    "read_facts",
+    "read_pixels",
+    "read_png",
+    "save_png",
+    "to_uint8",
+]
 
 Pixels = NDArray[np.uint8]
 
@@ -31,6 +43,12 @@ def to_uint8(images: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> 
     levels = ((images - low) * (255 / (high - low))).round().clamp(0, 255)
     pixels: Pixels = levels.byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return pixels
+
+
+def from_uint8(pixels: Pixels, value_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
+    """Pixels (..., H, W, C) to (..., C, H, W) in `value_range`: the inverse of `to_uint8`."""
+    low, high = value_range
+    return torch.from_numpy(pixels.copy()).movedim(-1, -3) * ((high - low) / 255) + low
 
 
 def from_pixels(pixels: Pixels) -> Image.Image:
@@ -80,6 +98,21 @@ def read_png(path: Path) -> Pixels:
     with _open(path) as image:
         pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def read_pixels(path: str | Path, channels: int, size: tuple[int, int]) -> Pixels:
+    """Any picture as (H, W, C): turned upright, brought to `channels`, scaled and cropped to `size` (height, width).
+
+    Raises:
+        InputError: no picture.
+    """
+    height, width = size
+    try:
+        with Image.open(path) as image:
+            picture = ImageOps.fit(ImageOps.exif_transpose(image), (width, height), method=Image.Resampling.LANCZOS)
+            return np.moveaxis(Framing(channels=channels).frame(picture), 0, -1)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path}: a picture expected, got something that cannot be read: {error}") from error
 
 
 def _open(path: Path) -> Image.Image:

@@ -1,12 +1,15 @@
-"""Which classes and which seeds: "0-9", "3,5,8-11", "Sneaker" to numbers."""
+"""Which classes, seeds and prompts: "0-9", "3,5,8-11", "Sneaker" to numbers, a file to its lines."""
 
 import difflib
 import re
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 
 from unetdiff.errors import InputError
+from unetdiff.sample_identity import Towards
 
-__all__ = ["select_classes", "select_numbers"]
+__all__ = ["select_classes", "select_numbers", "select_prompts", "way_through"]
 
 
 def select_numbers(text: str, limit: int, what: str) -> tuple[int, ...]:
@@ -25,6 +28,30 @@ def select_classes(text: str | None, names: Sequence[str]) -> tuple[int, ...]:
         else:
             chosen.append(_named(part, names))
     return _unique(chosen)
+
+
+def select_prompts(prompt: str | None, file: Path | None) -> tuple[str, ...]:
+    """The prompt, then the lines of the file that are not empty."""
+    lines = [] if file is None else _lines(file)
+    if file is not None and not any(lines):
+        raise InputError(f"prompts: a text in each line of {file} expected, got none")
+    return ((prompt,) if prompt is not None else ()) + tuple(line for line in lines if line)
+
+
+def way_through(seeds: Sequence[int], steps: int) -> list[tuple[int, Towards | None]]:
+    """Every seed, and between it and the next the places that divide the way into `steps`."""
+    places: list[tuple[int, Towards | None]] = []
+    for seed, following in pairwise(seeds):
+        between = [Towards(seed=following, step=step, of=steps) for step in range(1, steps)]
+        places += [(seed, None), *((seed, towards) for towards in between)]
+    return [*places, (seeds[-1], None)]
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"prompts: text in UTF-8 expected, {file} holds something else") from error
 
 
 def _numbers(part: str, limit: int, what: str) -> range:

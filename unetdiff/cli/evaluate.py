@@ -5,24 +5,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import reduce
-from itertools import islice
 from operator import add
 from pathlib import Path
 
 import jsonargparse
 import torch
 
-import samplers
 from unetdiff.atomic import replacing
-from unetdiff.cli.generate import Method, SamplerName, generate, sampler_named
+from unetdiff.cli.generate import generate
+from unetdiff.cli.loaded_model import LoadedModel
+from unetdiff.cli.method import Method
+from unetdiff.cli.recipe import GuidanceOptions, LevelOptions, Recipe, SamplerOptions
 from unetdiff.data import DataConfig, prepare
-from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.evaluation.classifier import Classifier, load_classifier
 from unetdiff.evaluation.consistency import ClassConsistency, class_consistency, dataset_consistency
-from unetdiff.model_folder import ModelInfo, find_model, load_model
+from unetdiff.model_info import ModelInfo
 from unetdiff.pictures import to_uint8
-from unetdiff.samples_folder import Sample
+from unetdiff.sample_identity import Sample, Subject
 
 __all__ = ["EvaluateOptions", "parser", "run"]
 
@@ -34,7 +34,7 @@ class EvaluateOptions:
     Attributes:
         n: Number of images, spread evenly over the classes.
         steps: Steps of the sampler on the Karras grid.
-        sampler: heun takes two network calls a step.
+        sampler: One of those of `unetdiff sample`, with its usual options.
         guidance: Weight of classifier-free guidance; 1 is none.
         seed: Image i has the seed `seed` + i.
         batch_size: Images at a time.
@@ -45,7 +45,7 @@ class EvaluateOptions:
 
     n: int = 1000
     steps: int = 18
-    sampler: SamplerName = "heun"
+    sampler: str = "heun"
     guidance: float = 1.0
     seed: int = 0
     batch_size: int = 100
@@ -98,20 +98,17 @@ def parser() -> jsonargparse.ArgumentParser:
 def run(args: jsonargparse.Namespace) -> None:
     """Make images, classify them, report the shares beside the classifier's own on real images."""
     options = EvaluateOptions(**{entry.name: args[entry.name] for entry in fields(EvaluateOptions)})
-    denoiser, info = load_model(args.model, "cuda" if torch.cuda.is_available() else "cpu")
+    recipe = _recipe(options)
+    model = LoadedModel.load(args.model, "cuda" if torch.cuda.is_available() else "cpu")
     classifier, stated = load_classifier(options.classifier)
-    _check_fit(options, info, classifier)
-    method = Method(
-        sampler=sampler_named(options.sampler),
-        sigmas=samplers.karras(options.steps, *info.preconditioning.sigma_range),
-        guidance=options.guidance,
-    )
+    _check_fit(options, model.info, classifier)
+    method = Method.of(recipe, model)
     started = time.perf_counter()
-    generated = reduce(add, _judged(denoiser, info, method, classifier, options))
+    generated = reduce(add, _judged(method, classifier, options))
     seconds = time.perf_counter() - started
     real = _on_real_images(options.data, classifier)
     report = Report(
-        model=str(find_model(args.model)),
+        model=str(model.folder),
         n=options.n,
         steps=options.steps,
         sampler=options.sampler,
@@ -140,17 +137,26 @@ def _check_fit(options: EvaluateOptions, info: ModelInfo, classifier: Classifier
         raise InputError(f"n: expected at least one image for each of {len(known)} classes, got {options.n}")
 
 
-def _judged(
-    denoiser: Denoiser, info: ModelInfo, method: Method, classifier: Classifier, options: EvaluateOptions
-) -> Iterator[ClassConsistency]:
+def _recipe(options: EvaluateOptions) -> Recipe:
+    try:
+        return Recipe(
+            sampler=SamplerOptions(sampler=options.sampler),
+            levels=LevelOptions(steps=options.steps),
+            guidance=GuidanceOptions(guidance=options.guidance),
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _judged(method: Method, classifier: Classifier, options: EvaluateOptions) -> Iterator[ClassConsistency]:
     """Batch by batch; the classifier sees 8-bit pixels, as it did in training."""
-    classes = len(info.data.classes)
-    wanted = [Sample(seed=options.seed + i, label=i % classes) for i in range(options.n)]
-    made = generate(denoiser, info.data.shape, wanted, method, options.batch_size)
-    while batch := list(islice(made, options.batch_size)):
-        pixels = to_uint8(torch.stack([image for _, image in batch]), info.data.value_range)
+    names = method.model.classes
+    subjects = [Subject(kind="class", number=number, name=name) for number, name in enumerate(names)]
+    wanted = [Sample(seed=options.seed + i, subject=subjects[i % len(names)]) for i in range(options.n)]
+    for batch, pictures in generate(method, wanted, options.batch_size):
+        pixels = to_uint8(pictures, method.model.value_range)
         images = torch.from_numpy(pixels).movedim(-1, 1) / 127.5 - 1
-        labels = torch.tensor([sample.label for sample, _ in batch])
+        labels = torch.tensor([sample.subject.number for sample in batch if sample.subject])
         yield class_consistency(images, labels, classifier)
 
 

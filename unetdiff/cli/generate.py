@@ -1,83 +1,74 @@
-"""Images of given classes and seeds, batch by batch: a denoiser, a sampler on its grid, guidance, noise by seed."""
+"""Images of given subjects and seeds, batch by batch; an image depends on its own seed, not on its batch."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 import samplers
-from unetdiff.denoiser import Denoiser
-from unetdiff.samples_folder import Sample
-from unetdiff.unet import NULL_CLASS
+from unetdiff.cli.loaded_model import LoadedModel
+from unetdiff.cli.method import Method
+from unetdiff.pictures import from_uint8, read_pixels
+from unetdiff.sample_identity import Sample
 
-__all__ = ["Method", "SamplerName", "generate", "sampler_named"]
-
-SamplerName = Literal["heun", "euler", "ddim", "ddpm"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """Everything that decides how noise becomes an image, given the network."""
-
-    sampler: samplers.Sampler[None]
-    sigmas: Tensor
-    churn: samplers.Churn | None = None
-    guidance: float = 1.0
-    skip_scale: float = 1.0
-
-    @property
-    def calls(self) -> int:
-        """Network calls an image takes; guidance doubles them."""
-        return self.sampler.network_calls(self.sigmas) * (1 if self.guidance == 1 else 2)
+__all__ = ["generate"]
 
 
-def generate(
-    denoiser: Denoiser, shape: Sequence[int], samples: Sequence[Sample], method: Method, batch_size: int
-) -> Iterator[tuple[Sample, Tensor]]:
-    """Yield every sample with its image (C, H, W), in order, with a progress bar where a terminal shows it."""
+def generate(method: Method, samples: Sequence[Sample], batch_size: int) -> Iterator[tuple[Sequence[Sample], Tensor]]:
+    """Yield every batch with its pictures (N, C, H, W), in order, with a progress bar where a terminal shows it."""
     batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
-    steps = len(method.sigmas) - 1
-    with tqdm(total=len(batches) * steps, unit="step", disable=not sys.stderr.isatty()) as bar:
+    total = len(batches) * (len(method.sigmas) - 1)
+    with tqdm(total=total, unit="step", disable=not sys.stderr.isatty()) as bar:
         for batch in batches:
-            noise = samplers.PerImageNoise([sample.seed for sample in batch], shape, device=denoiser.unet.device)
-            images = samplers.sample(
-                _bound(denoiser, batch, method),
-                method.sigmas[0].float() * noise(),
-                method.sigmas,
-                method.sampler,
-                noise=noise,
-                churn=method.churn,
-                callback=lambda step: bar.update(),
-            )
-            yield from zip(batch, images, strict=True)
+            yield batch, _pictures(method, batch, bar.update)
 
 
-def sampler_named(name: SamplerName, eta: float = 0.0) -> samplers.Sampler[None]:
-    """The sampler that a command's option names; `eta` is DDIM's."""
-    named: dict[SamplerName, samplers.Sampler[None]] = {
-        "heun": samplers.Heun(),
-        "euler": samplers.Euler(),
-        "ddim": samplers.DDIM(eta=eta),
-        "ddpm": samplers.DDPM(),
-    }
-    return named[name]
-
-
-def _bound(denoiser: Denoiser, batch: Sequence[Sample], method: Method) -> samplers.Denoise:
-    """The denoiser with its conditions bound."""
-    unconditional = partial(denoiser, skip_scale=method.skip_scale)
-    labels = [sample.label for sample in batch if sample.label is not None]
-    if not labels:
-        return unconditional
-    classes = torch.tensor(labels, device=denoiser.unet.device)
-    return samplers.guided_in_one_call(
-        unconditional,
-        {"class_labels": classes},
-        {"class_labels": torch.full_like(classes, NULL_CLASS)},
-        samplers.Guidance(weight=method.guidance),
+@torch.no_grad()
+def _pictures(method: Method, batch: Sequence[Sample], on_step: Callable[[], object]) -> Tensor:
+    recipe, model = method.recipe, method.model
+    subjects = [sample.subject for sample in batch if sample.subject is not None]
+    leads_away = recipe.guidance.guides and method.guide is None
+    null_condition = model.null_condition(subjects, recipe.guidance.negative_prompt) if leads_away else {}
+    starts = _starts(batch, model)
+    noise = _Noise(batch, model)
+    images = samplers.sample(
+        method.bound(model.condition(subjects), null_condition, starts),
+        recipe.start.begin(starts, noise, method.sigmas),
+        method.sigmas,
+        method.sampler,
+        noise=noise,
+        churn=recipe.levels.churn,
+        callback=lambda step: on_step(),
     )
+    return model.decoded(images)
+
+
+def _starts(batch: Sequence[Sample], model: LoadedModel) -> Tensor | None:
+    """The pictures to start from as the network's images."""
+    paths = [sample.source.path for sample in batch if sample.source is not None]
+    if not paths:
+        return None
+    pixels = [read_pixels(path, model.picture_channels, model.picture_size) for path in paths]
+    pictures = torch.stack([from_uint8(picture, model.value_range) for picture in pixels])
+    return model.encoded(pictures.to(model.device))
+
+
+class _Noise:
+    """Draws of each image's own seed, or on the great circle between those of two."""
+
+    def __init__(self, batch: Sequence[Sample], model: LoadedModel) -> None:
+        shape, device = model.info.data.shape, model.device
+        self._near = samplers.PerImageNoise([sample.seed for sample in batch], shape, device=device)
+        ways = [sample.towards for sample in batch]
+        self._shares = [way.step / way.of if way else 0.0 for way in ways]
+        others = [way.seed if way else sample.seed for way, sample in zip(ways, batch, strict=True)]
+        self._far = samplers.PerImageNoise(others, shape, device=device) if any(ways) else None
+
+    def __call__(self) -> Tensor:
+        """Draw once for every image."""
+        near = self._near()
+        if self._far is None:
+            return near
+        return torch.stack([samplers.slerp(*ends) for ends in zip(near, self._far(), self._shares, strict=True)])

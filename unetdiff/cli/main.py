@@ -49,8 +49,13 @@ class Command:
 COMMANDS = {
     "train": Command(module="unetdiff.cli.train", summary="train a U-Net, or go on with a run"),
     "sample": Command(module="unetdiff.cli.sample", summary="make images with a model"),
+    "reproduce": Command(
+        module="unetdiff.cli.reproduce", summary="make a picture of `unetdiff sample` again from what it says of itself"
+    ),
     "data": Command(module="unetdiff.cli.data", summary="find or fetch a data set and pack it for training"),
     "eval": Command(module="unetdiff.cli.evaluate", summary="measure how good a model's images are"),
+    "skip-search": Command(module="unetdiff.cli.skip_search", summary="find the skip-tuning that samples best"),
+    "skip-report": Command(module="unetdiff.cli.skip_report", summary="show what skip connections and skip-tuning do"),
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),

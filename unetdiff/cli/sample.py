@@ -1,183 +1,155 @@
-"""`unetdiff sample`, and `sample.py`: images from a model, one for every class and seed.
+"""`unetdiff sample`, and `sample.py`: images from a model, one for every class or prompt and seed.
 
-An image depends on the weights, its seed, its class and the sampler's settings, not on its batch: its noise comes from
-a generator of its own.
+An image depends on the weights, its seed, its subject and the recipe, not on its batch nor on the number of processes:
+its noise comes from a generator of its own. Under `accelerate launch` the processes share the missing images.
 """
 
-import math
+import argparse
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import jsonargparse
 import torch
+from accelerate import PartialState
 
 import samplers
-from unetdiff.cli.generate import Method, SamplerName, generate, sampler_named
+from unetdiff.cli.asked import AskedOptions, file_hash, wanted_samples
+from unetdiff.cli.generate import generate
+from unetdiff.cli.loaded_model import LoadedModel
+from unetdiff.cli.method import Method
+from unetdiff.cli.provenance import Made
+from unetdiff.cli.recipe import GROUPS, LevelOptions, Recipe, SamplerOptions
+from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import InputError
-from unetdiff.model_folder import ModelInfo, find_model, load_model, weights_hash
+from unetdiff.model_info import JSON
 from unetdiff.pictures import to_uint8
-from unetdiff.samples_folder import Fact, Sample, SamplesFolder
-from unetdiff.selection import select_classes, select_numbers
+from unetdiff.plain import require, to_plain
+from unetdiff.sample_identity import Sample
+from unetdiff.samples_folder import SamplesFolder
 
-__all__ = ["SampleOptions", "parser", "run"]
-
-SEEDS = 2**32
+__all__ = ["OutputOptions", "parser", "run", "settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleOptions:
-    """What is to be made, and how.
+class OutputOptions:
+    """Output.
 
     Attributes:
         out: Samples folder; what is there already is not made again.
-        classes: Numbers, ranges or names, such as 0-4,7,Sneaker; all classes without it.
-        seeds: Numbers or ranges; every class is sampled with every seed.
-        steps: Steps of the sampler on the Karras grid.
-        sampler: heun takes two network calls a step.
-        guidance: Weight of classifier-free guidance; 1 is none.
-        skip_scale: Skip-tuning: factor on every skip connection.
-        sigma_min: Lowest noise level before 0; the model's own without it.
-        sigma_max: Noise level at the start; the model's own without it.
-        rho: How much finer the steps get towards low noise.
-        eta: Share of fresh noise of ddim, 0 to 1; 0 without it.
-        churn: Fresh noise before each step of heun or euler (EDM, algorithm 2).
         batch_size: Images at a time.
         device: auto is the GPU if there is one.
-        grid: Also write a picture of all images.
+        picture: Also write a picture of all images.
         npz: Also write all images as one array.
     """
 
     out: Path = Path("samples")
-    classes: str | None = None
-    seeds: str = "0-9"
-    steps: int = 18
-    sampler: SamplerName = "heun"
-    guidance: float = 1.0
-    skip_scale: float = 1.0
-    sigma_min: float | None = None
-    sigma_max: float | None = None
-    rho: float = 7.0
-    eta: float | None = None
-    churn: samplers.Churn | None = None
     batch_size: int = 64
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    grid: bool = True
+    picture: bool = True
     npz: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: at least 1 expected, got {getattr(self, name)}")
-        if not math.isfinite(self.guidance):
-            raise InputError(f"guidance: a finite number expected, got {self.guidance}")
-        if self.eta is not None and self.sampler != "ddim":
-            raise InputError(f"eta: the sampler ddim expected, got {self.sampler}")
-        if self.churn is not None and self.sampler not in ("heun", "euler"):
-            raise InputError(f"churn: the sampler heun or euler expected, got {self.sampler}")
+        require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, jsonargparse.DefaultHelpFormatter):
+    """Keeps the lines of the lists of samplers and grids."""
 
 
 def parser() -> jsonargparse.ArgumentParser:
-    """Build the options of the command from the fields of `SampleOptions`."""
-    result = jsonargparse.ArgumentParser(description="Make images with a model: one for every class and seed.")
-    result.add_argument(
-        "model", nargs="?", help="model folder or run folder; without it the shipped Fashion-MNIST model"
+    """Build the options of the command from the fields of the groups of options."""
+    result = jsonargparse.ArgumentParser(
+        description="Make images with a model: one for every class or prompt and seed.",
+        usage="%(prog)s [model] [options]",
+        epilog=_names("samplers", "sampler", samplers.SAMPLERS, SamplerOptions.options_of)
+        + "\n\n"
+        + _names("grids", "grid", samplers.GRIDS, LevelOptions.options_of),
+        formatter_class=_Help,
     )
-    result.add_class_arguments(SampleOptions, skip={"grid", "npz"})
-    for name, text in (("grid", "a picture of all images"), ("npz", "all images as one array")):
+    result.add_argument(
+        "model", nargs="?", help="model, run or pipeline folder; without it the shipped Fashion-MNIST model"
+    )
+    result.add_class_arguments(AskedOptions)
+    for group in GROUPS.values():
+        result.add_class_arguments(group)
+    result.add_class_arguments(OutputOptions, skip={"picture", "npz"})
+    for name, text in (("picture", "a picture of all images"), ("npz", "all images as one array")):
         yes_no = jsonargparse.ActionYesNo(yes_prefix="", no_prefix="no_")
-        result.add_argument(f"--{name}", action=yes_no, default=getattr(SampleOptions, name), help=f"also write {text}")
+        result.add_argument(f"--{name}", action=yes_no, default=getattr(OutputOptions, name), help=f"also write {text}")
     return result
 
 
 def run(args: jsonargparse.Namespace) -> None:
     """Make what is missing in the samples folder, say where it is and how long it took."""
-    options = _options(args)
-    device = _device(options.device)
-    denoiser, info = load_model(args.model, device)
-    method = _method(options, info)
-    classes = _class_names(denoiser.unet.config.num_classes, info)
-    wanted = _wanted(options, classes)
-    folder = SamplesFolder(options.out, _settings(options, info, weights_hash(find_model(args.model))), classes)
+    asked, recipe, output = _options(args)
+    state = PartialState(cpu=output.device == "cpu")
+    device = _device(output.device, state)
+    model = LoadedModel.load(args.model, device)
+    guide = None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device)
+    recipe = _resolved(recipe, model)
+    method = Method.of(recipe, model, guide)
+    wanted = wanted_samples(asked, model, recipe.start.start)
+    folder = SamplesFolder(output.out, settings(method))
     missing = folder.missing(wanted)
+    state.wait_for_everyone()  # nobody writes before everybody has seen what is missing
 
     started = time.perf_counter()
-    for sample, image in generate(denoiser, info.data.shape, missing, method, options.batch_size):
-        folder.save(sample, to_uint8(image[None], info.data.value_range)[0])
+    _make(method, missing[state.process_index :: state.num_processes], folder, output.batch_size, args.model)
+    state.wait_for_everyone()
     seconds = time.perf_counter() - started
+    if not state.is_main_process:
+        return
     folder.save_manifest()
     print(
         f"{len(missing)} of {len(wanted)} images made in {seconds:.1f} s on {device}, {method.calls} network calls each"
     )
-    if options.npz:
+    if output.npz:
         print(folder.save_npz(wanted))
-    print(folder.save_grid(wanted) if options.grid else folder.path)
+    print(folder.save_grid(wanted) if output.picture else folder.path)
 
 
-def _options(args: jsonargparse.Namespace) -> SampleOptions:
+def settings(method: Method) -> dict[str, JSON]:
+    """The recipe, and what it means: the contents of the files that it names."""
+    hashes: dict[str, JSON] = {"weights": method.model.weights}
+    if method.guide is not None:
+        hashes["guide_weights"] = method.guide.weights
+    if method.recipe.start.mask is not None:
+        hashes["mask_sha256"] = file_hash(Path(method.recipe.start.mask))
+    return {**method.recipe.facts(), **hashes}
+
+
+def _options(args: jsonargparse.Namespace) -> tuple[AskedOptions, Recipe, OutputOptions]:
     try:
         chosen = parser().instantiate(args)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    return SampleOptions(**{entry.name: chosen[entry.name] for entry in fields(SampleOptions)})
-
-
-def _method(options: SampleOptions, info: ModelInfo) -> Method:
-    lowest, highest = _noise_levels(options, info)
-    try:
-        return Method(
-            sampler=sampler_named(options.sampler, options.eta or 0.0),
-            sigmas=samplers.karras(options.steps, lowest, highest, options.rho),
-            churn=options.churn,
-            guidance=options.guidance,
-            skip_scale=options.skip_scale,
-        )
+        return options_from(AskedOptions, chosen), Recipe.from_options(chosen), options_from(OutputOptions, chosen)
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
-def _noise_levels(options: SampleOptions, info: ModelInfo) -> tuple[float, float]:
-    lowest, highest = info.preconditioning.sigma_range
-    return (
-        lowest if options.sigma_min is None else options.sigma_min,
-        highest if options.sigma_max is None else options.sigma_max,
-    )
-
-
-def _device(name: str) -> torch.device:
+def _device(name: str, state: PartialState) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: a CUDA device expected, torch finds none")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return torch.device("cpu") if name == "cpu" else state.device
 
 
-def _class_names(count: int | None, info: ModelInfo) -> tuple[str, ...]:
-    return info.data.classes if count and info.data.classes else tuple(map(str, range(count or 0)))
+def _resolved(recipe: Recipe, model: LoadedModel) -> Recipe:
+    try:
+        return recipe.resolved(model)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
-def _wanted(options: SampleOptions, classes: Sequence[str]) -> list[Sample]:
-    seeds = select_numbers(options.seeds, SEEDS, "seeds")
-    if not classes and options.classes is not None:
-        raise InputError(f"classes: a model with classes expected, got one without and {options.classes!r}")
-    if not classes and options.guidance != 1:
-        raise InputError(f"guidance: 1 expected for a model without classes, got {options.guidance}")
-    labels = select_classes(options.classes, classes) if classes else (None,)
-    return [Sample(seed=seed, label=label) for label in labels for seed in seeds]
+def _make(method: Method, samples: Sequence[Sample], folder: SamplesFolder, batch_size: int, model: str | None) -> None:
+    for batch, pictures in generate(method, samples, batch_size):
+        pixels = to_uint8(pictures, method.model.value_range)
+        for row, sample in enumerate(batch):
+            folder.save(sample, pixels[row], to_plain(Made.here(method.model.device, model, len(batch), row)))
 
 
-def _settings(options: SampleOptions, info: ModelInfo, weights: str) -> dict[str, Fact]:
-    lowest, highest = _noise_levels(options, info)
-    churn = {} if options.churn is None else asdict(options.churn)
-    return {
-        "sampler": options.sampler,
-        "steps": options.steps,
-        "sigma_min": lowest,
-        "sigma_max": highest,
-        "rho": options.rho,
-        "eta": options.eta,
-        "churn": {name: value for name, value in churn.items() if math.isfinite(value)},  # JSON has no infinity
-        "guidance": options.guidance,
-        "skip_scale": options.skip_scale,
-        "weights": weights,
-    }
+def _names(title: str, kind: str, known: Mapping[str, object], options_of: Callable[[str], Sequence[str]]) -> str:
+    """A line for each name with its options."""
+    lines = [f"  {name:<20}{', '.join(options_of(name))}".rstrip() for name in known]
+    return "\n".join([f"{title} (--{kind}) and their options:", *lines])

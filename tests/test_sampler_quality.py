@@ -1,0 +1,67 @@
+"""The table of the sampler benchmark, from features whose distances are known."""
+
+import numpy as np
+import pytest
+
+import samplers
+from benchmarks.sampler_quality import held, steps, table
+
+REAL = np.random.default_rng(0).normal(size=(50, 3))
+
+
+def features(shift, seed=1, count=50):
+    return (np.random.default_rng(seed).normal(size=(count, 3)) + shift).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, rows in {
+        "heun_9_1": features(1.0),
+        "heun_9_0.9": features(0.5),
+        "heun_9_0.8": features(0.7),
+        "dpmpp-2m_5_1": features(0.1),
+        "unipc_5_1": features(0.1, count=40),  # unfinished
+        "euler_5_0.9": features(0.1),  # without its plain one
+        "real-test-0123456789abcdef": REAL,
+    }.items():
+        np.save(tmp_path / f"{name}.npy", rows)
+    return tmp_path
+
+
+def test_complete_settings_are_found(folder):
+    found = held(folder, 50)
+    assert list(found) == [("dpmpp-2m", 5), ("heun", 9)]
+    assert set(found["heun", 9]) == {1.0, 0.9, 0.8}
+    assert len(held(folder, 40)["heun", 9][0.9]) == 40
+
+
+def test_a_row_for_each_setting_and_one_for_real_images(folder):
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(
+        held(folder, 50), REAL, features(0.0)
+    ).splitlines()]  # fmt: skip
+    assert [row[:2] for row in rows] == [["dpmpp-2m", "5"], ["heun", "9"], ["real training images", ""]]
+    cells = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["rho"] for row in cells] == ["", "0.9", ""]
+    frechet = [float(row["Frechet, plain"].split()[0]) for row in cells]
+    assert frechet[1] == pytest.approx(3 * 1.0**2, rel=0.3)  # three features, moved by 1
+    assert frechet[2] < frechet[0] < frechet[1]
+    assert float(cells[1]["Frechet, tuned"].split()[0]) < frechet[1]
+    assert float(cells[1]["kernel gain"].split()[0]) > 0
+    assert "noise" not in cells[1]["kernel gain"]
+
+
+def test_a_gain_within_its_noise_is_called_that():
+    found = {("heun", 9): {1.0: features(1.0), 0.9: features(1.0, seed=2)}}
+    assert table(found, REAL, REAL).count("(noise)") == 1
+
+
+@pytest.mark.parametrize(("name", "calls", "expected"), [("heun", 9, 5), ("heun", 1, 1), ("unipc", 9, 9)])
+def test_steps_by_network_calls(name, calls, expected):
+    sampler = samplers.SAMPLERS[name].make()
+    assert steps(sampler, calls) == expected
+    assert sampler.network_calls(samplers.karras(expected)) == calls
+
+
+def test_calls_that_no_grid_gives():
+    with pytest.raises(ValueError, match="calls: expected 1 and a multiple of 2, got 8"):
+        steps(samplers.Heun(), 8)

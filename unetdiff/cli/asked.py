@@ -1,0 +1,84 @@
+"""Which images a command asks for: every class or prompt with every seed."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetdiff.cli.loaded_model import LoadedModel
+from unetdiff.data.image_folder import ImageFolder
+from unetdiff.errors import InputError
+from unetdiff.plain import require
+from unetdiff.sample_identity import Sample, Source, Subject
+from unetdiff.selection import select_classes, select_numbers, select_prompts, way_through
+
+__all__ = ["AskedOptions", "file_hash", "wanted_samples"]
+
+SEEDS = 2**32
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedOptions:
+    """Images.
+
+    Attributes:
+        classes: Numbers, ranges or names, such as 0-4,7,Sneaker; all classes without it.
+        prompt: A text, for a model of texts.
+        prompts: A file with a text in each line.
+        seeds: Numbers or ranges; every class or prompt is sampled with every seed.
+        interpolate: Steps from the noise of each seed to that of the next.
+    """
+
+    classes: str | None = None
+    prompt: str | None = None
+    prompts: Path | None = None
+    seeds: str = "0-9"
+    interpolate: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.interpolate >= 1, "interpolate", "at least 1 step", self.interpolate)
+
+
+def wanted_samples(options: AskedOptions, model: LoadedModel, start: str | None) -> list[Sample]:
+    """Subject by subject, seed by seed.
+
+    Raises:
+        InputError: classes, prompts or pictures that do not fit the model or the seeds.
+    """
+    seeds = select_numbers(options.seeds, SEEDS, "seeds")
+    if options.interpolate > 1 and len(seeds) < 2:
+        raise InputError(f"interpolate: at least 2 seeds expected, got {options.seeds}")
+    subjects: Sequence[Subject | None] = _subjects(options, model) or (None,)
+    sources = {} if start is None else _sources(Path(start), seeds)
+    return [
+        Sample(seed=seed, subject=subject, towards=towards, source=sources.get(seed))
+        for subject in subjects
+        for seed, towards in way_through(seeds, options.interpolate)
+    ]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _subjects(options: AskedOptions, model: LoadedModel) -> list[Subject]:
+    prompts = select_prompts(options.prompt, options.prompts)
+    if prompts and model.text is None:
+        raise InputError(f"prompt: a model with a text encoder expected, {model.folder} has none")
+    if options.classes is not None and not model.classes:
+        raise InputError(f"classes: a model with classes expected, got one without and {options.classes!r}")
+    if model.text is not None:
+        if not prompts:
+            raise InputError(f"prompt: a text expected for {model.folder}, got none")
+        return [Subject(kind="prompt", number=number, name=text) for number, text in enumerate(prompts)]
+    chosen = select_classes(options.classes, model.classes) if model.classes else ()
+    return [Subject(kind="class", number=number, name=model.classes[number]) for number in chosen]
+
+
+def _sources(start: Path, seeds: Sequence[int]) -> Mapping[int, Source]:
+    """The picture of each seed."""
+    files = ImageFolder(start).files if start.is_dir() else [start] * len(seeds)
+    if len(files) != len(seeds):
+        raise InputError(f"start: a picture for each of {len(seeds)} seeds expected, got {len(files)} in {start}")
+    return {seed: Source(path=str(file), sha256=file_hash(file)) for seed, file in zip(seeds, files, strict=True)}

@@ -1,0 +1,109 @@
+"""Everything in a model folder that sampling needs: the denoiser, and of a pipeline its text encoder and its codec."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unetdiff.denoiser import Denoiser
+from unetdiff.errors import InputError
+from unetdiff.latents import Codec, load_codec
+from unetdiff.model_folder import ModelInfo, find_model, load_model, weights_hash
+from unetdiff.sample_identity import Subject
+from unetdiff.text import Framing, TextEncoder, load_text
+from unetdiff.unet import NULL_CLASS
+
+__all__ = ["Condition", "LoadedModel"]
+
+Condition = dict[str, object]
+"""Keyword arguments of a denoiser, with a row for each image."""
+
+CODED_RANGE = (-1.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model on its device."""
+
+    folder: Path
+    denoiser: Denoiser
+    info: ModelInfo
+    text: TextEncoder | None
+    codec: Codec | None
+
+    @classmethod
+    def load(cls, name_or_folder: str | Path | None, device: torch.device | str) -> "LoadedModel":
+        """What `find_model` finds.
+
+        Raises:
+            InputError: a file that is missing, damaged, or of another kind of model.
+        """
+        folder = find_model(name_or_folder)
+        denoiser, info = load_model(folder, device)
+        text, codec = load_text(folder, device), load_codec(folder, device)
+        if text is None and denoiser.unet.config.cross_attention_dim is not None:
+            raise InputError(f"{folder}: a text encoder expected, which this network attends to, got no tokenizer/")
+        return cls(folder=folder, denoiser=denoiser, info=info, text=text, codec=codec)
+
+    @cached_property
+    def weights(self) -> str:
+        """The weights' hash."""
+        return weights_hash(self.folder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        device: torch.device = self.denoiser.unet.device
+        return device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, or their numbers where they have none."""
+        count, names = self.denoiser.unet.config.num_classes, self.info.data.classes
+        return names if count and names else tuple(map(str, range(count or 0)))
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Of the pictures' values."""
+        return self.info.data.value_range if self.codec is None else CODED_RANGE
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        factor = 1 if self.codec is None else self.codec.factor
+        return factor * self.info.data.height, factor * self.info.data.width
+
+    @property
+    def picture_channels(self) -> int:
+        """Of the pictures."""
+        return self.info.data.channels if self.codec is None else 3
+
+    def condition(self, subjects: Sequence[Subject]) -> Condition:
+        """What makes the network show the subjects, one in each row."""
+        if not subjects:
+            return {}
+        if self.text is None:
+            return {"class_labels": torch.tensor([subject.number for subject in subjects], device=self.device)}
+        return {**self.text.encode([subject.name for subject in subjects], self._framing())}
+
+    def null_condition(self, subjects: Sequence[Subject], negative_prompt: str | None) -> Condition:
+        """What guidance leads away from: no class, no text, or an unwanted text."""
+        if self.text is None:
+            return {"class_labels": torch.full((len(subjects),), NULL_CLASS, device=self.device)}
+        if negative_prompt is None:
+            return {**self.text.unconditional(self._framing())}
+        return {**self.text.encode([negative_prompt], self._framing())}
+
+    def encoded(self, pictures: Tensor) -> Tensor:
+        """The network's own images of pictures."""
+        return pictures if self.codec is None else self.codec.encode(pictures)
+
+    def decoded(self, images: Tensor) -> Tensor:
+        """Pictures of the network's own images."""
+        return images if self.codec is None else self.codec.decode(images)
+
+    def _framing(self) -> Framing:
+        return Framing(target=self.picture_size)
