@@ -1,9 +1,10 @@
 """Distance of generated images to real ones by sampler, network calls and skip-tuning.
 
     python -m benchmarks.sampler_quality --folder features --samplers "[heun,unipc]" --calls "[5,9]" --rhos "[1,0.9]"
-    python -m benchmarks.sampler_quality --folder features --table
+    python -m benchmarks.sampler_quality --folder features --table --plot curves.png
 
-The first command keeps features of images in files NAME_CALLS_RHO.npy, the second prints a table of what is there.
+The first command keeps features of images in files NAME_CALLS_RHO.npy, the second prints a table of what is there and
+draws the kernel distance over rho.
 Image i has seed i and class i modulo the classes, whatever the sampler, so that curves over samplers, calls and rho
 compare the same images; a run that was stopped goes on. rho scales the innermost skip, 1 the outermost, in equal steps
 between (Ma et al. 2024, section 3).
@@ -21,12 +22,13 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 
 import samplers
+from unetdiff.cli.figure import Picture
 from unetdiff.evaluation.distances import Distance, Estimate, FrechetDistance, KernelDistance
 from unetdiff.evaluation.generated import FeatureMaker, Rows, kept
 from unetdiff.evaluation.skip_search import PLAIN, best
 from unetdiff.skips import Constant, Linear, skip_tuned
 
-__all__ = ["main", "table"]
+__all__ = ["draw", "main", "table"]
 
 CHOOSING = 5  # rho is chosen on a fifth of the images and judged on the rest
 
@@ -97,6 +99,25 @@ def _cells(by_rho: Mapping[float, Rows], frechet: Distance, kernel: Distance) ->
     return f"{' | '.join(pairs)} | {rho:g} | {verdict}"
 
 
+def draw(found: Mapping[Setting, Mapping[float, Rows]], test: Rows, path: Path) -> None:
+    """Kernel distance to real images relative to that without skip-tuning: a panel for each sampler."""
+    kernel = KernelDistance(test)
+    curves = {setting: by_rho for setting, by_rho in found.items() if len(by_rho) > 1}
+    names = list(dict.fromkeys(name for name, _ in curves))
+    with Picture(path).panels(len(names)) as panels:
+        for panel, name in zip(panels, names, strict=True):
+            for (_, calls), by_rho in ((key, value) for key, value in curves.items() if key[0] == name):
+                plain = kernel(by_rho[PLAIN])
+                changes = {rho: kernel(rows) - plain for rho, rows in sorted(by_rho.items())}
+                values = [1000 * change.value for change in changes.values()]
+                errors = [1000 * change.standard_error for change in changes.values()]
+                panel.errorbar(list(changes), values, errors, marker="o", capsize=2, label=f"{calls} calls")
+            panel.axhline(0, color="grey", linestyle="--")
+            panel.set(title=name, xlabel="rho of the innermost skip", ylabel="change of kernel distance x 1000")
+            panel.set_yscale("symlog", linthresh=0.1)
+            panel.legend()
+
+
 def _rounded(estimate: Estimate, scale: int) -> str:
     return f"{scale * estimate.value:.3f} ± {scale * estimate.standard_error:.3f}"
 
@@ -110,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rhos", type=list[float], default=[PLAIN])
     parser.add_argument("--images", type=PositiveInt, default=5000)
     parser.add_argument("--table", action="store_true", help="print what the folder holds, and make nothing")
+    parser.add_argument("--plot", type=Path, help="with --table: also draw the curves over rho")
     options = parser.parse_args(argv)
     maker = FeatureMaker.load()
     if not options.table:
@@ -118,7 +140,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     judged = options.images - options.images // CHOOSING
     real = [maker.real("test", "fashion-mnist", options.folder)]
     real.append(maker.real("train", "fashion-mnist", options.folder, judged))
-    print(table(held(options.folder, options.images), *real))
+    found = held(options.folder, options.images)
+    print(table(found, *real))
+    if options.plot is not None:
+        draw(found, real[0], options.plot)
     print(
         f"\nEach distance is of {judged} images to the test split; rho is the best on {options.images - judged} others."
         " Kernel distances are times 1000. (noise): within two standard errors."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import samplers
-from benchmarks.sampler_quality import held, steps, table
+from benchmarks.sampler_quality import draw, held, steps, table
 
 REAL = np.random.default_rng(0).normal(size=(50, 3))
 
@@ -65,3 +65,11 @@ def test_steps_by_network_calls(name, calls, expected):
 def test_calls_that_no_grid_gives():
     with pytest.raises(ValueError, match="calls: expected 1 and a multiple of 2, got 8"):
         steps(samplers.Heun(), 8)
+
+
+def test_curves_are_drawn_where_there_is_more_than_one_rho(folder, tmp_path):
+    draw(held(folder, 50), REAL, tmp_path / "curves.svg")
+    drawn = (tmp_path / "curves.svg").read_text()
+    assert "<!-- heun -->" in drawn
+    assert "<!-- 9 calls -->" in drawn
+    assert "<!-- dpmpp-2m -->" not in drawn
