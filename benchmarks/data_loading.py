@@ -19,9 +19,9 @@ from jsonargparse.typing import PositiveInt
 from benchmarks.timing import Quartiles, Work, interleaved
 from unetdiff.cli import train
 from unetdiff.data import Batch, SampleStream, prepare
+from unetdiff.training.averages import AveragedWeights
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.config import TrainConfig
-from unetdiff.training.ema import EMA
 from unetdiff.training.optimizer import build_optimizer
 from unetdiff.training.step import OptimizerStep
 from unetdiff.unet import UNet
@@ -64,8 +64,8 @@ def measure(config: TrainConfig, rounds: int) -> Waiting:
         flip=config.data.flip,
     )
     unet = UNet(config.model).train()
-    optimizer = build_optimizer(config.optimizer, unet)
-    state = TrainingState(unet=unet, ema=EMA(unet, config.ema_decay), optimizer=optimizer, scaler=None)
+    optimizer = build_optimizer(config.optimizer, unet.named_parameters())
+    state = TrainingState(unet=unet, ema=AveragedWeights(unet, config.ema), optimizer=optimizer, scaler=None)
     step = OptimizerStep(config, Accelerator(cpu=True), state)
     batches: list[Batch] = []
     works: dict[str, Work] = {

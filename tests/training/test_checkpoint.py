@@ -11,6 +11,7 @@ from unetdiff.config import LevelConfig
 from unetdiff.errors import InputError
 from unetdiff.losses import EpsilonObjective
 from unetdiff.training import checkpoint
+from unetdiff.training.averages import WarmupEMA
 from unetdiff.training.loop import Trainer
 from unetdiff.training.resume import starting_point
 
@@ -75,7 +76,9 @@ def test_a_run_that_differs_is_refused_by_the_name_of_the_field(trained, small_r
 def test_what_may_change_may_change(trained, small_run, data):
     run = small_run("other")
     _, path = trained
-    changed = replace(run, steps=50, accumulation=4, ema_decay=0.9, optimizer=replace(run.optimizer, lr=1e-4))
+    changed = replace(
+        run, steps=50, accumulation=4, ema=WarmupEMA(decay=0.9), optimizer=replace(run.optimizer, lr=1e-4)
+    )
     other = Trainer(changed, data)
     other.resume(path)
     assert other.state.step == 2

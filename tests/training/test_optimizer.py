@@ -28,7 +28,7 @@ def test_decay_starts_after_warm_up_and_reaches_zero_at_the_end(decay, quarter, 
 def test_weight_decay_shrinks_matrices_and_leaves_vectors():
     model = nn.Linear(4, 4)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    optimizer = build_optimizer(OptimizerConfig(kind="adamw", lr=0.1, weight_decay=0.5), model)
+    optimizer = build_optimizer(OptimizerConfig(kind="adamw", lr=0.1, weight_decay=0.5), model.named_parameters())
     model(torch.zeros(1, 4)).sum().mul(0).backward()  # no gradient: what moves is decay
     optimizer.step()
     torch.testing.assert_close(model.weight.detach(), before["weight"] * (1 - 0.1 * 0.5), rtol=1e-6, atol=0)
@@ -41,7 +41,7 @@ def test_moments_that_exist_from_the_start_change_nothing(kind, reference):
     models = [nn.Linear(5, 3) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     optimizers = [
-        build_optimizer(config, models[0]),
+        build_optimizer(config, models[0].named_parameters()),
         reference(models[1].parameters(), lr=1e-2, weight_decay=0.0, fused=True),
     ]
     for model, optimizer in zip(models, optimizers, strict=True):
@@ -53,6 +53,6 @@ def test_moments_that_exist_from_the_start_change_nothing(kind, reference):
 
 
 def test_the_memory_is_named_after_the_parameters():
-    names = set(optimizer_tensors(build_optimizer(OptimizerConfig(), nn.Linear(2, 2))))
+    names = set(optimizer_tensors(build_optimizer(OptimizerConfig(), nn.Linear(2, 2).named_parameters())))
     expected = {f"{name}:{key}" for name in ("weight", "bias") for key in ("step", "exp_avg", "exp_avg_sq")}
     assert names == expected

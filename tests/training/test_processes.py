@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from unetdiff.errors import InputError
+from unetdiff.losses import EDMObjective, Uncertainty
 from unetdiff.training.loop import Trainer
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -21,12 +22,18 @@ def metrics(folder):
 
 @pytest.mark.slow
 def test_two_processes_equal_one(small_run, data, model, tmp_path):
-    config = small_run("one", model=replace(model, resnet=replace(model.resnet, dropout=0.0)), steps=3)
+    config = small_run(
+        "one",
+        model=replace(model, resnet=replace(model.resnet, dropout=0.0)),
+        objective=EDMObjective(uncertainty=Uncertainty(channels=8)),
+        steps=3,
+    )
     Trainer(config, data).fit()
     # The options of `config`, in one place where the command can read them.
     settings = {
         "out": str(tmp_path / "two"),
         "model": config.model.to_dict(),
+        "objective": {"class_path": "EDMObjective", "init_args": {"uncertainty": {"channels": 8}}},
         "optimizer": {"lr": 1e-3, "warmup_steps": 2, "decay": "linear", "weight_decay": 0.01},
         "preview": {"every": 0},
         **{name: getattr(config, name) for name in ("steps", "batch_size", "num_workers", "log_every", "seed")},

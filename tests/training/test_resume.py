@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 
+from unetdiff.losses import EDMObjective, Uncertainty
 from unetdiff.training.checkpoint import checkpoints
 from unetdiff.training.loop import Trainer
 from unetdiff.training.resume import starting_point
@@ -55,6 +56,17 @@ def test_a_kill_at_any_step_changes_nothing(small_run, data, parts, kill_after):
         train(small_run("killed", accumulation=parts), data, kill_after=kill_after)
     trainer, finished = train(small_run("killed", accumulation=parts), data)
     assert finished
+    assert_same(trainer, reference)
+    assert logged(trainer) == logged(reference)
+
+
+def test_the_learned_uncertainty_goes_on_with_the_rest(small_run, data):
+    objective = EDMObjective(uncertainty=Uncertainty(channels=8))
+    reference, _ = train(small_run("whole", objective=objective), data)
+    assert (reference.state.tensors()["log_variance.safetensors"]["weight"] != 0).all()
+    with pytest.raises(Killed):
+        train(small_run("killed", objective=objective), data, kill_after=3)
+    trainer, _ = train(small_run("killed", objective=objective), data)
     assert_same(trainer, reference)
     assert logged(trainer) == logged(reference)
 

@@ -59,6 +59,10 @@ COMMANDS = {
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),
+    "ema": Command(
+        module="unetdiff.cli.ema",
+        summary="list a run's stored averages of the weights, or make a model of another width",
+    ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"

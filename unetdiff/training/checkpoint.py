@@ -1,6 +1,8 @@
 """Checkpoints of a run: `checkpoints/step-0001000/` holds everything that going on bit for bit needs.
 
-    weights.safetensors  ema.safetensors  optimizer.safetensors
+    weights.safetensors  optimizer.safetensors
+    ema.safetensors       or one file for each width, ema-0.05.safetensors
+    log_variance.safetensors   where the objective has its uncertainty learned
     state.json            step, seconds, gradient scale (fp16), versions, and what a run that goes on must share
 
 No random state is among it: all noise is keyed on the step. A folder appears by one rename: one that exists is whole.
@@ -22,7 +24,8 @@ from torch.amp.grad_scaler import GradScaler
 from unetdiff import __version__
 from unetdiff.atomic import replacing_folder
 from unetdiff.errors import InputError
-from unetdiff.training.ema import EMA
+from unetdiff.losses import LogVariance
+from unetdiff.training.averages import AveragedWeights
 from unetdiff.training.identity import differences
 from unetdiff.training.optimizer import optimizer_tensors
 from unetdiff.unet import UNet
@@ -37,19 +40,23 @@ class TrainingState:
     """What training changes: `step` optimiser steps have been made, in `seconds`."""
 
     unet: UNet
-    ema: EMA[UNet]
+    ema: AveragedWeights[UNet]
     optimizer: torch.optim.Optimizer
     scaler: GradScaler | None
+    log_variance: LogVariance | None = None
     step: int = 0
     seconds: float = 0.0
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The tensors themselves, not copies, by file and name."""
-        return {
+        tensors = {
             "weights.safetensors": self.unet.state_dict(),
-            "ema.safetensors": self.ema.model.state_dict(),
+            **{f"{name}.safetensors": average.state_dict() for name, average in self.ema.models.items()},
             "optimizer.safetensors": optimizer_tensors(self.optimizer),
         }
+        if self.log_variance is not None:
+            tensors["log_variance.safetensors"] = self.log_variance.state_dict()
+        return tensors
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from unetdiff.config import UNetConfig
 from unetdiff.data.config import DataConfig
 from unetdiff.losses import EDMObjective, Objective
 from unetdiff.plain import require
+from unetdiff.training.averages import EMA, WarmupEMA
 
 __all__ = ["OptimizerConfig", "PreviewConfig", "TrainConfig"]
 
@@ -62,9 +63,9 @@ class PreviewConfig:
 class TrainConfig:
     """One run. All counts are in optimiser steps, each over `batch_size` images of all processes together.
 
-    `accumulation`: a process takes its share of a batch in that many parts. `ema_decay`: the average that the model
-    folder holds warms up to this factor per step. `class_dropout`: share of images that train the null class (for
-    classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
+    `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
+    which the model folder holds. `class_dropout`: share of images that train the null class (for classifier-free
+    guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
     """
 
     out: Path
@@ -72,12 +73,12 @@ class TrainConfig:
     model: UNetConfig
     objective: Objective = field(default_factory=EDMObjective)
     optimizer: OptimizerConfig = OptimizerConfig()
+    ema: EMA = field(default_factory=WarmupEMA)
     preview: PreviewConfig = PreviewConfig()
     seed: int = 0
     steps: int = 100_000
     batch_size: int = 128
     accumulation: int = 1
-    ema_decay: float = 0.999
     class_dropout: float = 0.1
     num_workers: int = 1
     log_every: int = 50
@@ -93,7 +94,6 @@ class TrainConfig:
             require(getattr(self, name) >= 1, name, "a positive number", getattr(self, name))
         for name in ("seed", "num_workers", "checkpoint_every"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        require(0 <= self.ema_decay < 1, "ema_decay", "a number in [0, 1)", self.ema_decay)
         require(0 <= self.class_dropout <= 1, "class_dropout", "a probability", self.class_dropout)
         warmup = self.optimizer.warmup_steps
         require(warmup < self.steps, "optimizer.warmup_steps", f"fewer than the run's {self.steps} steps", warmup)

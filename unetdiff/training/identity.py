@@ -3,12 +3,14 @@
 Learning rate, decay, number of steps, accumulation and the like may change between one stop and the next start.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unetdiff.data import PackedDataset
 from unetdiff.plain import to_plain
+from unetdiff.training.averages import PowerEMA
 from unetdiff.training.config import TrainConfig
 
 __all__ = ["differences", "identity"]
@@ -18,11 +20,12 @@ def identity(config: TrainConfig, data: PackedDataset) -> dict[str, Any]:
     """The part of a run that decides which network learns what from which images in which order."""
     return {
         "model": to_plain(config.model),
-        "objective": {"kind": type(config.objective).__name__, **to_plain(config.objective)},
+        "objective": _with_kinds(config.objective),
         "data": {"fingerprint": data.fingerprint, "flip": config.data.flip},
         "seed": config.seed,
         "batch_size": config.batch_size,
         "optimizer": {"kind": config.optimizer.kind},
+        "ema": {"widths": config.ema.widths if isinstance(config.ema, PowerEMA) else None},
     }
 
 
@@ -37,6 +40,14 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[st
         for field in sorted(before.keys() | after.keys())
         if before.get(field) != after.get(field)
     ]
+
+
+def _with_kinds(value: Any) -> Any:  # noqa: ANN401  # a tree of dataclasses
+    """`to_plain` and the name of each class: those that can stand in one place may have the same fields."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: _with_kinds(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return {"kind": type(value).__name__, **fields}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # a JSON tree

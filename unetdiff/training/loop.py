@@ -6,6 +6,7 @@ was stopped and goes on makes the same numbers as one that was not.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.model_folder import save_model
 from unetdiff.training import checkpoint
+from unetdiff.training.averages import AveragedWeights, PowerEMA
+from unetdiff.training.averages.snapshots import add_snapshots, rewind
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.config import TrainConfig
-from unetdiff.training.ema import EMA
 from unetdiff.training.identity import identity
 from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
@@ -64,6 +66,8 @@ class Trainer:
         """Train up to `config.steps`; False if a signal stopped it before. Either way the run folder is complete."""
         config, state, main = self.config, self.state, self.is_main
         log = MetricsLog(self.folder.metrics, state.step) if main else None
+        if main:
+            rewind(self.folder.averages, state.step)
         meter = Meter(config.batch_size, state.seconds)
         batches = TimedIterator(self._batches())
         stopped = False
@@ -79,6 +83,8 @@ class Trainer:
                     record = meter.record(state.step, update.lr)
                     log.append(asdict(record))
                     display.record(record)
+                if main:
+                    self._add_snapshots()
                 if main and (stopped or self._due(config.checkpoint_every)):
                     self._save()
                 if main and self.preview is not None and self._due(config.preview.every):
@@ -87,19 +93,28 @@ class Trainer:
         return state.step >= config.steps
 
     def _build(self) -> TrainingState:
-        """The network with its first weights, its average and its optimiser, on the device."""
+        """Everything that training changes, as it is before the first step, on the device."""
         config = self.config
         torch.manual_seed(config.seed)
         unet = UNet(config.model).to(self.accelerator.device).train()
         if config.channels_last:
             unet.to(memory_format=torch.channels_last)
-        ema = EMA(unet, config.ema_decay)
+        ema = AveragedWeights(unet, config.ema)
         if config.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
         if config.compile:
             unet.compile_blocks()
-        optimizer = build_optimizer(config.optimizer, unet)
-        return TrainingState(unet=unet, ema=ema, optimizer=optimizer, scaler=self.accelerator.scaler)
+        parameters, log_variance = list(unet.named_parameters()), None
+        if config.objective.uncertainty is not None:
+            log_variance = config.objective.uncertainty.build().to(self.accelerator.device)
+            parameters.extend(log_variance.named_parameters(prefix="log_variance"))
+        return TrainingState(
+            unet=unet,
+            ema=ema,
+            optimizer=build_optimizer(config.optimizer, parameters),
+            scaler=self.accelerator.scaler,
+            log_variance=log_variance,
+        )
 
     def _batches(self) -> Iterator[Batch]:
         """This process's share of the batches that are left."""
@@ -134,18 +149,32 @@ class Trainer:
         flag = torch.tensor(float(requested), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum"))
 
+    def _add_snapshots(self) -> None:
+        """Store the averages when it is time; before the checkpoint of this step, so that it never lacks them."""
+        ema, state = self.config.ema, self.state
+        if isinstance(ema, PowerEMA) and ema.snapshot_every and self._due(ema.snapshot_every):
+            averages = dict(zip(ema.widths, state.ema.models.values(), strict=True))
+            with self._room("snapshots of the averages"):
+                add_snapshots(self.folder.averages, averages, state.step, getattr(torch, ema.snapshot_dtype))
+
     def _save(self) -> None:
         """Refresh the model folder, then the checkpoint: one that exists never has an older model beside it."""
         folder, state = self.folder, self.state
-        try:
+        with self._room("a checkpoint"):
             save_model(folder.model, state.ema.model, model_info(self.config, self.data, state.step))
             checkpoint.save(folder.checkpoints, state, self.identity)
-        except (OSError, SafetensorError) as error:
-            kept = checkpoint.checkpoints(folder.checkpoints)
-            rest = f"{kept[-1]} is intact: start again to go on from it" if kept else "it would have been the first"
-            expected = f"step {state.step}: expected room for a checkpoint in {folder.root}"
-            raise InputError(f"{expected}, got: {error}; {rest}") from error
         checkpoint.prune(folder.checkpoints, self.config.keep_checkpoints)
+
+    @contextmanager
+    def _room(self, what: str) -> Iterator[None]:
+        """Where the disk refuses `what`, say so and what is left."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            kept = checkpoint.checkpoints(self.folder.checkpoints)
+            rest = f"{kept[-1]} is intact: start again to go on from it" if kept else "there is no checkpoint yet"
+            expected = f"step {self.state.step}: expected room for {what} in {self.folder.root}"
+            raise InputError(f"{expected}, got: {error}; {rest}") from error
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:

@@ -1,6 +1,7 @@
-"""Adam(W) over the parameters of a network, and its learning rate as a pure function of the optimiser step."""
+"""Adam(W) over named parameters, and its learning rate as a pure function of the optimiser step."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from unetdiff.training.config import OptimizerConfig
 __all__ = ["build_optimizer", "learning_rate", "optimizer_tensors"]
 
 
-def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam or AdamW with named parameters; weight decay leaves biases, gains and other vectors alone."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+def build_optimizer(
+    config: OptimizerConfig, named_parameters: Iterable[tuple[str, nn.Parameter]]
+) -> torch.optim.Optimizer:
+    """Adam or AdamW; weight decay leaves biases, gains and other vectors alone."""
+    named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [(name, parameter) for name, parameter in named if parameter.ndim > 1]},
         {"params": [(name, parameter) for name, parameter in named if parameter.ndim <= 1], "weight_decay": 0.0},

@@ -31,6 +31,11 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def averages(self) -> Path:
+        """Folder of stored averages of the weights, where the configuration asks for them."""
+        return self.root / "averages"
+
+    @property
     def samples(self) -> Path:
         """Folder of preview pictures."""
         return self.root / "samples"

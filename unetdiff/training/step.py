@@ -13,7 +13,7 @@ from torch import Tensor
 from unetdiff.data import Batch
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
-from unetdiff.losses import denoising_loss
+from unetdiff.losses import DenoisingLoss
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.optimizer import learning_rate
@@ -38,8 +38,9 @@ class OptimizerStep:
 
     def __init__(self, config: TrainConfig, accelerator: Accelerator, state: TrainingState) -> None:
         self.config, self.accelerator, self.state = config, accelerator, state
-        denoiser = Denoiser(state.unet, config.objective.preconditioning).train()
-        self.denoiser, self.optimizer = accelerator.prepare(denoiser, state.optimizer)
+        denoiser = Denoiser(state.unet, config.objective.preconditioning)
+        loss = DenoisingLoss(denoiser, config.objective, state.log_variance).train()
+        self.denoising_loss, self.optimizer = accelerator.prepare(loss, state.optimizer)
 
     def __call__(self, batches: Iterator[Batch]) -> Update:
         """Take one batch per part of the accumulation.
@@ -50,7 +51,7 @@ class OptimizerStep:
         config, state = self.config, self.state
         loss = self._accumulate(batches)
         clip_norm = math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm
-        grad_norm = self.accelerator.clip_grad_norm_(state.unet.parameters(), clip_norm)
+        grad_norm = self.accelerator.clip_grad_norm_(self.denoising_loss.parameters(), clip_norm)
         lr = learning_rate(config.optimizer, state.step, config.steps)
         update = Update(loss=loss.item(), grad_norm=grad_norm.item(), lr=lr)
         self._require_finite(update)
@@ -69,7 +70,7 @@ class OptimizerStep:
         for part in range(parts):
             batch = next(batches).to(self.accelerator.device, non_blocking=True)
             self._seed(part)
-            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.denoiser):
+            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.denoising_loss):
                 loss = self._loss(batch) / parts
                 self.accelerator.backward(loss)
             total += loss.detach()
@@ -77,13 +78,13 @@ class OptimizerStep:
         return mean
 
     def _loss(self, batch: Batch) -> Tensor:
-        objective = self.config.objective
         labels = None
         if self.config.model.num_classes is not None:
             assert batch.labels is not None
             labels = batch.labels.where(batch.dropout >= self.config.class_dropout, NULL_CLASS)
-        sigma = objective.sigma(batch.uniform)
-        return denoising_loss(self.denoiser, objective, batch.images, batch.noise, sigma, class_labels=labels).mean()
+        sigma = self.config.objective.sigma(batch.uniform)
+        losses: Tensor = self.denoising_loss(batch.images, batch.noise, sigma, class_labels=labels)
+        return losses.mean()
 
     def _seed(self, part: int) -> None:
         """Seed dropout, so that no generator's state has to be saved."""

@@ -37,7 +37,7 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
             "batch size": config.batch_size,
             "optimiser": config.optimizer.kind,
             "learning rate": config.optimizer.lr,
-            "EMA decay": config.ema_decay,
+            "average": repr(config.ema),
             "class dropout": config.class_dropout,
             "seed": config.seed,
         },

@@ -1,0 +1,33 @@
+"""Training objectives: which noise levels a denoiser sees, and what an error weighs at each.
+
+An `Objective` is a preconditioning, a quantile function of the noise level and a weight; `denoising_loss` is the
+squared error that all of them share.
+"""
+
+from unetdiff.losses.denoising import DenoisingLoss, denoising_loss
+from unetdiff.losses.discrete import DiscreteObjective, EpsilonObjective, VObjective, X0Objective
+from unetdiff.losses.edm import EDMObjective
+from unetdiff.losses.objective import Objective
+from unetdiff.losses.rectified_flow import LogitNormal, RectifiedFlowObjective, Times, Uniform
+from unetdiff.losses.uncertainty import LogVariance, Uncertainty
+from unetdiff.losses.weighting import MinSNR, SoftMinSNR, Weighting
+
+__all__ = [
+    "DenoisingLoss",
+    "DiscreteObjective",
+    "EDMObjective",
+    "EpsilonObjective",
+    "LogVariance",
+    "LogitNormal",
+    "MinSNR",
+    "Objective",
+    "RectifiedFlowObjective",
+    "SoftMinSNR",
+    "Times",
+    "Uncertainty",
+    "Uniform",
+    "VObjective",
+    "Weighting",
+    "X0Objective",
+    "denoising_loss",
+]
