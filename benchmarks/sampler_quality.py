@@ -100,7 +100,7 @@ def _cells(by_rho: Mapping[float, Rows], frechet: Distance, kernel: Distance) ->
 
 
 def draw(found: Mapping[Setting, Mapping[float, Rows]], test: Rows, path: Path) -> None:
-    """Kernel distance to real images relative to that without skip-tuning: a panel for each sampler."""
+    """Change of the kernel distance in percent of that without skip-tuning: a panel for each sampler."""
     kernel = KernelDistance(test)
     curves = {setting: by_rho for setting, by_rho in found.items() if len(by_rho) > 1}
     names = list(dict.fromkeys(name for name, _ in curves))
@@ -109,12 +109,11 @@ def draw(found: Mapping[Setting, Mapping[float, Rows]], test: Rows, path: Path) 
             for (_, calls), by_rho in ((key, value) for key, value in curves.items() if key[0] == name):
                 plain = kernel(by_rho[PLAIN])
                 changes = {rho: kernel(rows) - plain for rho, rows in sorted(by_rho.items())}
-                values = [1000 * change.value for change in changes.values()]
-                errors = [1000 * change.standard_error for change in changes.values()]
+                values = [100 * change.value / plain.value for change in changes.values()]
+                errors = [100 * change.standard_error / plain.value for change in changes.values()]
                 panel.errorbar(list(changes), values, errors, marker="o", capsize=2, label=f"{calls} calls")
             panel.axhline(0, color="grey", linestyle="--")
-            panel.set(title=name, xlabel="rho of the innermost skip", ylabel="change of kernel distance x 1000")
-            panel.set_yscale("symlog", linthresh=0.1)
+            panel.set(title=name, xlabel="rho of the innermost skip", ylabel="change of kernel distance, %")
             panel.legend()
 
 
