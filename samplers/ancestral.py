@@ -8,12 +8,30 @@ Song et al. 2021 (https://arxiv.org/abs/2010.02502), equation (16); for steps ot
 (https://github.com/crowsonkb/k-diffusion).
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from samplers.ddpm import posterior_variance
-from samplers.sampler import Noise
+from samplers.sampler import Noise, Sampler, State
 
-__all__ = ["ancestral_levels", "renoised"]
+__all__ = ["Ancestral", "ancestral_levels", "renoised"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ancestral(Sampler[State]):
+    """A sampler with eta, the share of fresh noise: from 0, none, to 1."""
+
+    eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta: expected a number in [0, 1], got {self.eta}")
+
+    @property
+    def stochastic(self) -> bool:
+        """Unless eta is 0."""
+        return self.eta > 0
 
 
 def ancestral_levels(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,6 @@
 """Hyper-parameters that several samplers share, and what they may be."""
 
-__all__ = ["check_eta", "check_order"]
-
-
-def check_eta(eta: float) -> None:
-    """Refuse a share of noise outside [0, 1]."""
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta: expected a number in [0, 1], got {eta}")
+__all__ = ["check_order"]
 
 
 def check_order(order: int, highest: int) -> None:

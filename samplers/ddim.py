@@ -10,29 +10,20 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from samplers.ancestral import ancestral_levels, renoised
-from samplers.checks import check_eta
-from samplers.sampler import Denoise, Noise, Sampler
+from samplers.ancestral import Ancestral, ancestral_levels, renoised
+from samplers.sampler import Denoise, Noise
 
 __all__ = ["DDIM", "EulerAncestral"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDIM(Sampler[None]):
+class DDIM(Ancestral[None]):
     """First order; eta is the share of DDPM's noise in standard deviation."""
 
     eta: float = 0.0
 
     order: ClassVar[int] = 1
     nfe: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
-
-    @property
-    def stochastic(self) -> bool:
-        """Unless eta is 0."""
-        return self.eta > 0
 
     def step(
         self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise

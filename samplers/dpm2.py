@@ -14,8 +14,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from samplers.ancestral import ancestral_levels, renoised
-from samplers.checks import check_eta
+from samplers.ancestral import Ancestral, ancestral_levels, renoised
 from samplers.sampler import Denoise, Noise, Sampler
 
 __all__ = ["DPM2", "DPM2Ancestral"]
@@ -36,21 +35,11 @@ class DPM2(Sampler[None]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPM2Ancestral(Sampler[None]):
+class DPM2Ancestral(Ancestral[None]):
     """DPM2 to sigma_down, then noise; eta 0 is DPM2."""
-
-    eta: float = 1.0
 
     order: ClassVar[int] = 2
     nfe: ClassVar[int] = 2
-
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
-
-    @property
-    def stochastic(self) -> bool:
-        """Unless eta is 0."""
-        return self.eta > 0
 
     def step(
         self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise

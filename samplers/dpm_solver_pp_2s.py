@@ -12,29 +12,18 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from samplers.ancestral import ancestral_levels, renoised
-from samplers.checks import check_eta
-from samplers.sampler import Denoise, Noise, Sampler
+from samplers.ancestral import Ancestral, ancestral_levels, renoised
+from samplers.sampler import Denoise, Noise
 
 __all__ = ["DPMSolverPP2SAncestral", "DPMSolverPPSDE"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverPP2SAncestral(Sampler[None]):
+class DPMSolverPP2SAncestral(Ancestral[None]):
     """2S to sigma_down, then noise; two network calls a step. eta 0 is DPM-Solver++(2S)."""
-
-    eta: float = 1.0
 
     order: ClassVar[int] = 2
     nfe: ClassVar[int] = 2
-
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
-
-    @property
-    def stochastic(self) -> bool:
-        """Unless eta is 0."""
-        return self.eta > 0
 
     def step(
         self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
@@ -50,28 +39,18 @@ class DPMSolverPP2SAncestral(Sampler[None]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverPPSDE(Sampler[None]):
+class DPMSolverPPSDE(Ancestral[None]):
     """2S with an ancestral step to the midpoint and another over the whole; each draws. eta 0 is DPM-Solver++(2S).
 
     The draws are independent; k-diffusion's default source correlates them along one Brownian path.
     """
 
-    eta: float = 1.0
-
     nfe: ClassVar[int] = 2
-
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
 
     @property
     def order(self) -> int:
         """The noise of the midpoint, which the step then forgets, costs an order."""
         return 1 if self.stochastic else 2
-
-    @property
-    def stochastic(self) -> bool:
-        """Unless eta is 0."""
-        return self.eta > 0
 
     def step(
         self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise

@@ -12,34 +12,26 @@ from typing import ClassVar, get_args
 
 from torch import Tensor
 
-from samplers.ancestral import renoised
-from samplers.checks import check_eta
+from samplers.ancestral import Ancestral, renoised
 from samplers.dpm_solver_pp import Solver, second_order_mean, third_order_mean
 from samplers.history import History, remember
-from samplers.sampler import Denoise, Noise, Sampler
+from samplers.sampler import Denoise, Noise
 
 __all__ = ["DPMSolverPP2MSDE", "DPMSolverPP3MSDE"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverPP2MSDE(Sampler[History]):
+class DPMSolverPP2MSDE(Ancestral[History]):
     """2M with noise; eta 0 and "midpoint" is DPMSolverPP2M."""
 
     solver: Solver = "midpoint"
-    eta: float = 1.0
-
     order: ClassVar[int] = 2
     nfe: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.solver not in get_args(Solver):
             raise ValueError(f"solver: expected one of {get_args(Solver)}, got {self.solver!r}")
-        check_eta(self.eta)
-
-    @property
-    def stochastic(self) -> bool:
-        """Unless eta is 0."""
-        return self.eta > 0
+        super().__post_init__()
 
     def step(
         self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
@@ -51,21 +43,11 @@ class DPMSolverPP2MSDE(Sampler[History]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverPP3MSDE(Sampler[History]):
+class DPMSolverPP3MSDE(Ancestral[History]):
     """3M with noise; eta 0 is DPMSolverPP3M."""
-
-    eta: float = 1.0
 
     order: ClassVar[int] = 2
     nfe: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
-
-    @property
-    def stochastic(self) -> bool:
-        """Unless eta is 0."""
-        return self.eta > 0
 
     def step(
         self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
