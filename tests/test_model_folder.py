@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 
 import unetdiff
 from unetdiff.config import LevelConfig, ResnetConfig, UNetConfig
+from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.model_folder import SHIPPED, DataInfo, ModelInfo, find_model, load_model, save_model, weights_hash
 from unetdiff.noise import DiscreteSchedule
@@ -185,3 +187,31 @@ def test_the_package_offers_it():
     assert all(hasattr(unetdiff, name) for name in unetdiff.__all__)
     with pytest.raises(AttributeError, match="no attribute 'load_modle'"):
         unetdiff.load_modle  # noqa: B018
+
+
+def test_a_denoiser_comes_from_a_model_folder_of_ours_and_from_a_pipeline(folder, unet, tmp_path):
+    denoiser = Denoiser.from_pretrained(folder)
+    assert denoiser.preconditioning == INFO.preconditioning
+    assert all(torch.equal(a, b) for a, b in zip(denoiser.unet.parameters(), unet.parameters(), strict=True))
+    (folder / "denoiser.json").unlink()
+    DDPMScheduler(prediction_type="v_prediction").save_pretrained(folder / "scheduler")
+    assert Denoiser.from_pretrained(folder).preconditioning == V()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("denoiser.json", "[]", "a JSON object expected, got list"),
+        ("denoiser.json", "{}", "preconditioning.kind: expected one of"),
+        ("denoiser.json", '{"preconditioning": 1}', "preconditioning: expected an object, got 1"),
+        ("denoiser.json", "{", "denoiser.json: JSON expected"),
+        ("scheduler/scheduler_config.json", "[]", "a JSON object expected, got list"),
+        ("scheduler/scheduler_config.json", '{"_class_name": "DDIMScheduler"}', "scheduler._class_name: expected"),
+    ],
+)
+def test_what_is_wrong_with_a_denoisers_file_is_named(folder, file, content, message):
+    (folder / "denoiser.json").unlink()
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(content)
+    with pytest.raises(InputError, match=message):
+        Denoiser.from_pretrained(folder)

@@ -5,7 +5,6 @@
 x = x0 + sigma eps is the noisy image, F the network, D the estimate of x0; a `Preconditioning` has the four functions.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -20,6 +19,7 @@ from unetdiff.errors import InputError
 from unetdiff.nn.skip import Join, SkipScale, SkipSite
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict
 from unetdiff.unet import SkipCache, UNet
+from unetdiff.weight_source import read_json
 
 __all__ = ["Condition", "Denoiser"]
 
@@ -62,15 +62,18 @@ class Denoiser(nn.Module):
         Raises:
             InputError: as `UNet.from_pretrained`; or a scheduler that is not covered, whose field the message names.
         """
-        own = Path(source) / "denoiser.json"
+        own, scheduler = (Path(source) / name for name in ("denoiser.json", "scheduler/scheduler_config.json"))
         try:
             if own.is_file():
-                values = json.loads(own.read_text(encoding="utf-8"))["preconditioning"]
-            else:
-                # the class does not matter: only the file is read
+                values = read_json(own).get("preconditioning", {})
+            elif scheduler.is_file():
+                values = preconditioning_from_scheduler(read_json(scheduler))
+            else:  # of the hub; the class does not matter, only the file is read
                 values = preconditioning_from_scheduler(DDPMScheduler.load_config(source, subfolder="scheduler"))
             preconditioning = preconditioning_from_dict(values)
-        except (OSError, ValueError, KeyError) as error:
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:
             raise InputError(f"{source}: {error}") from error
         return cls(UNet.from_pretrained(source, subfolder="unet", **options), preconditioning)
 

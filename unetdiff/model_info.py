@@ -59,7 +59,6 @@ class ModelInfo:
         """
         expected = {"preconditioning", "data", "training"}
         require(set(values) == expected, "denoiser", f"the keys {sorted(expected)}", sorted(values))
-        require(isinstance(values["preconditioning"], dict), "preconditioning", "an object", values["preconditioning"])
         return cls(
             preconditioning=preconditioning_from_dict(values["preconditioning"]),
             data=from_plain(DataInfo, values["data"], "data"),

@@ -287,6 +287,7 @@ def preconditioning_from_dict(values: Mapping[str, Any]) -> Preconditioning:
     Raises:
         ValueError: an unknown kind or field; the message names it.
     """
+    require(isinstance(values, Mapping), "preconditioning", "an object", values)
     kind = values.get("kind")
     require(kind in _KINDS, "preconditioning.kind", f"one of {list(_KINDS)}", kind)
     fields = {name: value for name, value in values.items() if name != "kind"}
