@@ -3,16 +3,19 @@
     python -m benchmarks.sampler_quality --folder features --samplers "[heun,unipc]" --calls "[5,9]" --rhos "[1,0.9]"
     python -m benchmarks.sampler_quality --folder features --table --plot curves.png
 
-The first command keeps features of images in files NAME_CALLS_RHO.npy, the second prints a table of what is there and
-draws the kernel distance over rho.
+The first command keeps features of images in files NAME_CALLS_RHO.npy: of a fifth of them at every rho, of the rest at
+1 and at the rho that was best on that fifth. The second prints a table of what is there, judged on that rest, and
+draws the kernel distance over rho on the fifth.
 Image i has seed i and class i modulo the classes, whatever the sampler, so that curves over samplers, calls and rho
 compare the same images; a run that was stopped goes on. rho scales the innermost skip, 1 the outermost, in equal steps
 between (Ma et al. 2024, section 3).
 """
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,11 +29,16 @@ from unetdiff.cli.figure import Picture
 from unetdiff.evaluation.distances import Distance, Estimate, FrechetDistance, KernelDistance
 from unetdiff.evaluation.generated import FeatureMaker, Rows, kept
 from unetdiff.evaluation.skip_search import PLAIN, best
+from unetdiff.nn.skip import SkipSite
 from unetdiff.skips import Constant, Linear, skip_tuned
 
 __all__ = ["draw", "main", "table"]
 
+REAL_IMAGES = "fashion-mnist"
 CHOOSING = 5  # rho is chosen on a fifth of the images and judged on the rest
+
+Curve = Mapping[float, Rows]
+"""Features by rho; those of rho 1 and of the chosen one are of more images than the others."""
 
 Setting = tuple[str, int]
 """A sampler and its network calls."""
@@ -44,71 +52,91 @@ def steps(sampler: samplers.Sampler[Any], calls: int) -> int:
     return whole + 1
 
 
-def make(
-    folder: Path, maker: FeatureMaker, names: Sequence[str], calls: Sequence[int], rhos: Sequence[float], images: int
-) -> None:
-    """Fill the folder, cheapest first."""
-    for count in sorted(calls):
-        for rho in rhos:
-            denoise = skip_tuned(maker.denoiser, Linear(rho_bottom=rho), Constant())
-            for name in names:
-                sampler = samplers.SAMPLERS[name].make()
-                sigmas = samplers.karras(steps(sampler, count), *maker.info.preconditioning.sigma_range)
-                path = folder / f"{name}_{count}_{rho:g}.npy"
-                rows = kept(path, images, partial(maker.generated, denoise, sampler, sigmas))
-                print(path.name, len(rows), flush=True)
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What is kept in `folder`, made when it is missing; `site` is where rho acts."""
+
+    maker: FeatureMaker
+    folder: Path
+    site: SkipSite = "concat"
+
+    def rows(self, name: str, calls: int, rho: float, images: int) -> Rows:
+        """Of that many images, made by the sampler of that name."""
+        sampler = samplers.SAMPLERS[name].make()
+        sigmas = samplers.karras(steps(sampler, calls), *self.maker.info.preconditioning.sigma_range)
+        denoise = skip_tuned(self.maker.denoiser, Linear(rho_bottom=rho), Constant(), self.site)
+        make = partial(self.maker.generated, denoise, sampler, sigmas)
+        return kept(self.folder / f"{name}_{calls}_{rho:g}.npy", images, make)
+
+    def fill(self, names: Sequence[str], calls: Sequence[int], rhos: Sequence[float], images: int) -> None:
+        """Choose rho on a fifth of the images, and make the others at 1 and at that rho; fewest calls first."""
+        choosing = images // CHOOSING
+        kernel = KernelDistance(self.maker.real("test", REAL_IMAGES, self.folder))
+        for count, name in itertools.product(sorted(calls), names):
+            curve = {rho: self.rows(name, count, rho, choosing) for rho in {PLAIN, *rhos}}
+            for rho in {PLAIN, chosen(curve, kernel, choosing)}:
+                print(name, count, f"{rho:g}", len(self.rows(name, count, rho, images)), flush=True)
 
 
-def held(folder: Path, images: int) -> dict[Setting, dict[float, Rows]]:
-    """Features by setting and rho, of the files that hold that many images and have a plain one beside them."""
+def chosen(curve: Curve, kernel: Distance, choosing: int) -> float:
+    """The rho that is best on the first `choosing` images."""
+    return best({rho: kernel(rows[:choosing]) for rho, rows in curve.items()})
+
+
+def held(folder: Path, images: int) -> dict[Setting, Curve]:
+    """Features by setting: of those of which a fifth of the images is there at every rho, and all of them at 1."""
     found: dict[Setting, dict[float, Rows]] = defaultdict(dict)
     for path in folder.glob("*_*_*.npy"):
         if match := re.fullmatch(r"([a-z0-9-]+)_(\d+)_([\d.]+)", path.stem):
             rows = np.load(path)
-            if len(rows) >= images:
+            if len(rows) >= images // CHOOSING:
                 found[match[1], int(match[2])][float(match[3])] = rows[:images]
-    return {setting: by_rho for setting, by_rho in sorted(found.items()) if PLAIN in by_rho}
+    return {setting: curve for setting, curve in sorted(found.items()) if len(curve.get(PLAIN, ())) == images}
 
 
-def table(found: Mapping[Setting, Mapping[float, Rows]], test: Rows, train: Rows) -> str:
+def table(found: Mapping[Setting, Curve], test: Rows, train: Rows) -> str:
     """A row for each setting in Markdown, the last one of as many real training images."""
     frechet, kernel = FrechetDistance(test), KernelDistance(test)
     lines = [
         "| sampler | calls | Frechet, plain | Frechet, tuned | kernel, plain | kernel, tuned | rho | kernel gain |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for (sampler, calls), by_rho in found.items():
-        lines.append(f"| {sampler} | {calls} | {_cells(by_rho, frechet, kernel)} |")
+    for (sampler, calls), curve in found.items():
+        lines.append(f"| {sampler} | {calls} | {_cells(curve, frechet, kernel)} |")
     floor = f"{_rounded(frechet(train), 1)} | | {_rounded(kernel(train), 1000)}"
     return "\n".join([*lines, f"| real training images | | {floor} | | | |"])
 
 
-def _cells(by_rho: Mapping[float, Rows], frechet: Distance, kernel: Distance) -> str:
-    """Plain and tuned beside each other, where there is a choice of rho."""
-    choosing = len(by_rho[PLAIN]) // CHOOSING
-    plain = by_rho[PLAIN][choosing:]
-    if len(by_rho) == 1:
+def _cells(curve: Curve, frechet: Distance, kernel: Distance) -> str:
+    """Plain and tuned beside each other, where there was a choice of rho and the chosen one is complete."""
+    images = len(curve[PLAIN])
+    choosing = images // CHOOSING
+    plain = curve[PLAIN][choosing:]
+    rho = chosen(curve, kernel, choosing)
+    if len(curve) == 1 or len(curve[rho]) < images:
         return f"{_rounded(frechet(plain), 1)} | | {_rounded(kernel(plain), 1000)} | | |"
-    rho = best({rho: kernel(rows[:choosing]) for rho, rows in by_rho.items()})
-    tuned = by_rho[rho][choosing:]
-    gain = kernel(plain) - kernel(tuned)
-    verdict = _rounded(gain, 1000) + ("" if gain.resolved else " (noise)")
+    tuned = curve[rho][choosing:]
     pairs = [
         f"{_rounded(d(plain), scale)} | {_rounded(d(tuned), scale)}" for d, scale in ((frechet, 1), (kernel, 1000))
     ]
-    return f"{' | '.join(pairs)} | {rho:g} | {verdict}"
+    return f"{' | '.join(pairs)} | {rho:g} | {_verdict(kernel(plain) - kernel(tuned)) if rho != PLAIN else 'none'}"
 
 
-def draw(found: Mapping[Setting, Mapping[float, Rows]], test: Rows, path: Path) -> None:
+def _verdict(gain: Estimate) -> str:
+    return _rounded(gain, 1000) + ("" if gain.resolved else " (noise)")
+
+
+def draw(found: Mapping[Setting, Curve], test: Rows, path: Path) -> None:
     """Change of the kernel distance in percent of that without skip-tuning: a panel for each sampler."""
     kernel = KernelDistance(test)
-    curves = {setting: by_rho for setting, by_rho in found.items() if len(by_rho) > 1}
+    curves = {setting: curve for setting, curve in found.items() if len(curve) > 1}
     names = list(dict.fromkeys(name for name, _ in curves))
     with Picture(path).panels(len(names)) as panels:
         for panel, name in zip(panels, names, strict=True):
-            for (_, calls), by_rho in ((key, value) for key, value in curves.items() if key[0] == name):
-                plain = kernel(by_rho[PLAIN])
-                changes = {rho: kernel(rows) - plain for rho, rows in sorted(by_rho.items())}
+            for (_, calls), curve in ((key, value) for key, value in curves.items() if key[0] == name):
+                choosing = len(curve[PLAIN]) // CHOOSING
+                plain = kernel(curve[PLAIN][:choosing])
+                changes = {rho: kernel(rows[:choosing]) - plain for rho, rows in sorted(curve.items())}
                 values = [100 * change.value / plain.value for change in changes.values()]
                 errors = [100 * change.standard_error / plain.value for change in changes.values()]
                 panel.errorbar(list(changes), values, errors, marker="o", capsize=2, label=f"{calls} calls")
@@ -129,16 +157,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--calls", type=list[PositiveInt], default=[5, 7, 9, 13, 19, 35])
     parser.add_argument("--rhos", type=list[float], default=[PLAIN])
     parser.add_argument("--images", type=PositiveInt, default=5000)
+    parser.add_argument("--site", type=SkipSite, default="concat", help="where rho acts; a folder holds one of them")
     parser.add_argument("--table", action="store_true", help="print what the folder holds, and make nothing")
     parser.add_argument("--plot", type=Path, help="with --table: also draw the curves over rho")
     options = parser.parse_args(argv)
     maker = FeatureMaker.load()
     if not options.table:
-        make(options.folder, maker, options.samplers, options.calls, options.rhos, options.images)
+        features = Features(maker=maker, folder=options.folder, site=options.site)
+        features.fill(options.samplers, options.calls, options.rhos, options.images)
         return
     judged = options.images - options.images // CHOOSING
-    real = [maker.real("test", "fashion-mnist", options.folder)]
-    real.append(maker.real("train", "fashion-mnist", options.folder, judged))
+    real = [maker.real("test", REAL_IMAGES, options.folder)]
+    real.append(maker.real("train", REAL_IMAGES, options.folder, judged))
     found = held(options.folder, options.images)
     print(table(found, *real))
     if options.plot is not None:

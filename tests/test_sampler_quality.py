@@ -20,6 +20,10 @@ def folder(tmp_path):
         "heun_9_0.9": features(0.5),
         "heun_9_0.8": features(0.7),
         "dpmpp-2m_5_1": features(0.1),
+        "heun_9_0.7": features(0.9, count=10),  # a fifth, not chosen
+        "heun_7_1": features(1.0),
+        "heun_7_0.9": features(0.5, count=10),  # chosen, unfinished
+        "heun_9_0.6": features(0.1, count=9),  # the choice is unfinished
         "unipc_5_1": features(0.1, count=40),  # unfinished
         "euler_5_0.9": features(0.1),  # without its plain one
         "real-test-0123456789abcdef": REAL,
@@ -30,8 +34,8 @@ def folder(tmp_path):
 
 def test_complete_settings_are_found(folder):
     found = held(folder, 50)
-    assert list(found) == [("dpmpp-2m", 5), ("heun", 9)]
-    assert set(found["heun", 9]) == {1.0, 0.9, 0.8}
+    assert list(found) == [("dpmpp-2m", 5), ("heun", 7), ("heun", 9)]
+    assert set(found["heun", 9]) == {1.0, 0.9, 0.8, 0.7}
     assert len(held(folder, 40)["heun", 9][0.9]) == 40
 
 
@@ -39,19 +43,20 @@ def test_a_row_for_each_setting_and_one_for_real_images(folder):
     header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(
         held(folder, 50), REAL, features(0.0)
     ).splitlines()]  # fmt: skip
-    assert [row[:2] for row in rows] == [["dpmpp-2m", "5"], ["heun", "9"], ["real training images", ""]]
+    assert [row[:2] for row in rows] == [["dpmpp-2m", "5"], ["heun", "7"], ["heun", "9"], ["real training images", ""]]
     cells = [dict(zip(header, row, strict=True)) for row in rows]
-    assert [row["rho"] for row in cells] == ["", "0.9", ""]
+    assert [row["rho"] for row in cells] == ["", "", "0.9", ""]
     frechet = [float(row["Frechet, plain"].split()[0]) for row in cells]
-    assert frechet[1] == pytest.approx(3 * 1.0**2, rel=0.3)  # three features, moved by 1
-    assert frechet[2] < frechet[0] < frechet[1]
-    assert float(cells[1]["Frechet, tuned"].split()[0]) < frechet[1]
-    assert float(cells[1]["kernel gain"].split()[0]) > 0
-    assert "noise" not in cells[1]["kernel gain"]
+    assert frechet[2] == pytest.approx(3 * 1.0**2, rel=0.3)  # three features, moved by 1
+    assert frechet[3] < frechet[0] < frechet[2]
+    assert float(cells[2]["Frechet, tuned"].split()[0]) < frechet[2]
+    assert float(cells[2]["kernel gain"].split()[0]) > 0
+    assert "noise" not in cells[2]["kernel gain"]
 
 
 def test_a_gain_within_its_noise_is_called_that():
-    found = {("heun", 9): {1.0: features(1.0), 0.9: features(1.0, seed=2)}}
+    luckily_chosen = np.concatenate([features(0.5, count=10), features(1.0, seed=2, count=40)])
+    found = {("heun", 9): {1.0: features(1.0), 0.9: luckily_chosen}}
     assert table(found, REAL, REAL).count("(noise)") == 1
 
 
