@@ -3,6 +3,7 @@
 import pickle
 import resource
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,58 @@ def test_rows_of_all_chunks_are_there(tmp_path):
     assert data.labels.tolist() == [0, 1, 1, 0]
     assert data.classes == ("a", "b")
     assert isinstance(data.images, np.memmap)
+
+
+CAPTIONS = ("a \u201cred\u201d apple", "", "\U0001f34e", "a red apple")
+VECTORS = np.array([[0.5, -1], [2, 3], [1e-30, 0], [0, 0]], np.float32)
+
+
+class Described(Synthetic):
+    """The same images with all that can be known of them."""
+
+    def __init__(self, captions=CAPTIONS, vectors=VECTORS):
+        super().__init__()
+        self.captions, self.vectors = captions, vectors
+
+    def chunks(self, framing):
+        for start, chunk in zip((0, 2), super().chunks(framing), strict=True):
+            rows = slice(start, start + 2)
+            yield replace(chunk, captions=self.captions[rows], vectors=self.vectors[rows])
+
+
+def test_captions_and_vectors_come_back_as_they_were(tmp_path):
+    pack(Described(), Framing(), tmp_path / "packed")
+    data = PackedDataset.open(tmp_path / "packed")
+    assert data.captions == CAPTIONS
+    assert data.vectors.dtype == np.float32
+    np.testing.assert_array_equal(data.vectors, VECTORS)
+
+
+def test_what_is_not_known_is_none(tmp_path):
+    pack(Synthetic(), Framing(), tmp_path / "packed")
+    data = PackedDataset.open(tmp_path / "packed")
+    assert data.captions is None
+    assert data.vectors is None
+
+
+def test_fingerprint_covers_captions_and_vectors(tmp_path):
+    sources = [Synthetic(), Described(), Described(captions=CAPTIONS[::-1]), Described(vectors=-VECTORS)]
+    for number, source in enumerate(sources):
+        pack(source, Framing(), tmp_path / str(number))
+    assert len({PackedDataset.open(tmp_path / str(number)).fingerprint for number in range(4)}) == 4
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_pixels_keep_their_bits(tmp_path, dtype, white):
+    class Bright(Synthetic):
+        def chunks(self, framing):
+            yield Chunk(images=np.full((4, 5, 3, 3), white, dtype), labels=np.zeros(4, int))
+
+    pack(Bright(), Framing(), tmp_path / "packed")
+    data = PackedDataset.open(tmp_path / "packed")
+    assert data.images.dtype == dtype
+    assert data.images.shape == (4, 5, 3, 3)
+    assert data.white == data.images.max() == white
 
 
 def test_second_use_reads_the_cache(tmp_path, monkeypatch):

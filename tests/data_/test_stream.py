@@ -89,6 +89,12 @@ def test_images_are_the_data_scaled_and_labels_are_theirs(data):
     assert {(image.tobytes(), int(label)) for image, label in zip(pixels, batch.labels, strict=True)} == expected
 
 
+def test_range_of_sixteen_bits_is_minus_one_to_one(unlabelled):
+    images = np.array([0, 13107, 65535], np.uint16).reshape(3, 1, 1, 1)
+    batch = stream(dataclasses.replace(unlabelled, images=images), global_batch=3)[0]
+    assert sorted(batch.images.flatten().tolist()) == pytest.approx([-1, -0.6, 1], abs=1e-7)
+
+
 def test_range_is_minus_one_to_one(unlabelled, tmp_path):
     np.save(tmp_path / "b.npy", np.array([0, 255], np.uint8).reshape(2, 1, 1))
     extremes = prepare(DataConfig(source=str(tmp_path / "b.npy")))

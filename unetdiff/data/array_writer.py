@@ -16,15 +16,17 @@ class ArrayWriter:
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
         self._shape: tuple[int, ...] = ()
+        self._dtype: np.dtype[np.generic] = np.dtype(np.uint8)
         self._data = 0
 
-    def append(self, rows: NDArray[np.uint8]) -> None:
-        """Write more rows, of the same shape as the first ones."""
+    def append(self, rows: NDArray[np.generic]) -> None:
+        """Write more rows, of the same shape and type as the first ones."""
         if not self._shape:
-            self._shape = (0, *rows.shape[1:])
+            self._shape, self._dtype = (0, *rows.shape[1:]), rows.dtype
             self._write_header()
             self._data = self._file.tell()
         assert rows.shape[1:] == self._shape[1:]
+        assert rows.dtype == self._dtype
         self._file.write(np.ascontiguousarray(rows).data)
         self._shape = (self._shape[0] + len(rows), *self._shape[1:])
 
@@ -41,5 +43,5 @@ class ArrayWriter:
                 assert self._file.tell() == self._data
 
     def _write_header(self) -> None:
-        header = {"descr": npy.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": self._shape}
+        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": self._shape}
         npy.write_array_header_1_0(self._file, header)

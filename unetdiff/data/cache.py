@@ -21,7 +21,7 @@ from unetdiff.errors import InputError
 
 __all__ = ["prepare"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 def prepare(config: DataConfig) -> PackedDataset:

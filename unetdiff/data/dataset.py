@@ -1,4 +1,8 @@
-"""Packed images on disk: images.npy (N,C,H,W) uint8 that is mapped, not loaded, labels.npy and dataset.json."""
+"""Packed images on disk: images.npy (N,C,H,W) that is mapped, not loaded, dataset.json, and what is known of them.
+
+That is labels.npy (N,) int64, captions.json (a list of N strings) and vectors.npy (N,D) float32, each where the source
+has it.
+"""
 
 import json
 from collections.abc import Callable
@@ -8,26 +12,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unetdiff.data.pixels import Pixels, white
+
 __all__ = ["PackedDataset"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedDataset:
-    """Images (N,C,H,W) with labels (N,) in [0, len(classes)), or None where the source has none.
+    """Images (N,C,H,W) with labels (N,) in [0, len(classes)), captions and vectors (N,D), or None without them.
 
     Attributes:
         folder: Where the packed files are.
-        images: Memory-mapped pixels, 0 to 255.
+        images: Memory-mapped pixels, uint8 or uint16, 0 to `white`.
         labels: One class number per image.
         classes: Names of the classes; empty without labels.
-        fingerprint: sha256 of pixels and labels.
+        captions: One text per image.
+        vectors: One row of numbers per image, for continuous conditions.
+        fingerprint: sha256 of pixels, labels, captions and vectors.
         unreadable: Number of images that were skipped because they could not be decoded.
     """
 
     folder: Path
-    images: NDArray[np.uint8]
+    images: Pixels
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
+    captions: tuple[str, ...] | None
+    vectors: NDArray[np.float32] | None
     fingerprint: str
     unreadable: int
 
@@ -35,14 +45,22 @@ class PackedDataset:
     def open(cls, folder: Path) -> "PackedDataset":
         """The dataset that `unetdiff.data.prepare` packed into `folder`."""
         facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        captions, vectors = folder / "captions.json", folder / "vectors.npy"
         return cls(
             folder=folder,
             images=np.load(folder / "images.npy", mmap_mode="r"),
             labels=np.load(folder / "labels.npy") if facts["classes"] else None,
             classes=tuple(facts["classes"]),
+            captions=tuple(json.loads(captions.read_text(encoding="utf-8"))) if captions.is_file() else None,
+            vectors=np.load(vectors) if vectors.is_file() else None,
             fingerprint=facts["fingerprint"],
             unreadable=facts["unreadable"],
         )
+
+    @property
+    def white(self) -> int:
+        """The largest value of a pixel: images / (white / 2) - 1 lies in [-1, 1]."""
+        return white(self.images)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,4 +1,4 @@
-"""Source -> folder with images.npy, labels.npy and dataset.json, in one pass and in constant memory."""
+"""Source -> folder of a `PackedDataset`, in one pass; images, however many, take constant memory."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from unetdiff.data.array_writer import ArrayWriter
 from unetdiff.data.framing import Framing
-from unetdiff.data.source import Source
+from unetdiff.data.source import Chunk, Source
 from unetdiff.errors import InputError
 
 __all__ = ["pack"]
@@ -38,7 +38,7 @@ def pack(source: Source, framing: Framing, folder: Path) -> None:
 
 def _write(source: Source, framing: Framing, folder: Path) -> None:
     digest = hashlib.sha256()
-    labels: list[NDArray[np.int64]] = []
+    known = _Known()
     unreadable = 0
     with (
         ArrayWriter(folder / "images.npy") as images,
@@ -50,12 +50,9 @@ def _write(source: Source, framing: Framing, folder: Path) -> None:
             if len(chunk.images):
                 images.append(chunk.images)
                 digest.update(chunk.images.data)
-            if chunk.labels is not None:
-                labels.append(chunk.labels)
+            known.add(chunk)
             bar.update(len(chunk.images) + len(chunk.unreadable))
-    if labels:
-        np.save(folder / "labels.npy", np.concatenate(labels))
-        digest.update(np.concatenate(labels).data)
+    digest.update(known.write(folder))
     facts = {
         "classes": source.classes,
         "fingerprint": digest.hexdigest(),
@@ -64,6 +61,40 @@ def _write(source: Source, framing: Framing, folder: Path) -> None:
         "channels": framing.channels,
     }
     (folder / "dataset.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+
+
+class _Known:
+    """What is known of the images, collected chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._labels: list[NDArray[np.int64]] = []
+        self._captions: list[str] = []
+        self._vectors: list[NDArray[np.float32]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        if chunk.labels is not None:
+            self._labels.append(chunk.labels)
+        if chunk.captions is not None:
+            self._captions.extend(chunk.captions)
+        if chunk.vectors is not None:
+            self._vectors.append(chunk.vectors)
+
+    def write(self, folder: Path) -> bytes:
+        """Write labels.npy, captions.json and vectors.npy, each where there is such a thing; return all of it."""
+        content = b""
+        if self._labels:
+            labels = np.concatenate(self._labels)
+            np.save(folder / "labels.npy", labels)
+            content += labels.tobytes()
+        if self._captions:
+            captions = json.dumps(self._captions)
+            (folder / "captions.json").write_text(captions, encoding="utf-8")
+            content += captions.encode()
+        if self._vectors:
+            vectors = np.concatenate(self._vectors)
+            np.save(folder / "vectors.npy", vectors)
+            content += vectors.tobytes()
+        return content
 
 
 def _check_unreadable(skipped: tuple[str, ...], unreadable: int, total: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetdiff.data.framing import Framing
+from unetdiff.data.pixels import Pixels
 from unetdiff.errors import InputError
 
 __all__ = ["Chunk", "Source", "checked_labels"]
@@ -16,10 +17,15 @@ __all__ = ["Chunk", "Source", "checked_labels"]
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Some consecutive images (n,C,H,W) with their labels (n,), and what was skipped among them, as "file: reason"."""
+    """Some consecutive images (n,C,H,W), what is known of them, and what was skipped among them, as "file: reason".
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
+    Labels are (n,), captions n texts, vectors (n,D); each is there in every chunk of a source, or in none.
+    """
+
+    images: Pixels
+    labels: NDArray[np.int64] | None = None
+    captions: tuple[str, ...] | None = None
+    vectors: NDArray[np.float32] | None = None
     unreadable: tuple[str, ...] = ()
 
 

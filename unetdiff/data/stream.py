@@ -128,7 +128,7 @@ class SampleStream(Dataset[Batch]):
         pixels = self.data.images[rows]
         if self.flip:
             pixels[mirror] = pixels[mirror, ..., ::-1]
-        images = torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1)
+        images = torch.from_numpy(pixels.astype(np.float32) / (self.data.white / 2) - 1)
         return images, None if self.data.labels is None else torch.from_numpy(self.data.labels[rows])
 
 

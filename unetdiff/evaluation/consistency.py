@@ -66,5 +66,5 @@ def dataset_consistency(data: PackedDataset, classifier: Classifier) -> ClassCon
 def _parts(data: PackedDataset, labels: Tensor, classifier: Classifier) -> Iterable[ClassConsistency]:
     for start in range(0, len(data), BATCH):
         part = slice(start, start + BATCH)
-        images = torch.from_numpy(data.images[part] / 127.5 - 1).float()
+        images = torch.from_numpy(data.images[part] / (data.white / 2) - 1).float()
         yield class_consistency(images, labels[part], classifier)

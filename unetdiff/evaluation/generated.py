@@ -97,7 +97,7 @@ class FeatureMaker:
         """(N, C, H, W) in the model's range of values."""
         low, high = self.info.data.value_range
         images = torch.from_numpy(data.images[indices]).to(self.denoiser.unet.device)
-        return images.float() * ((high - low) / 255) + low
+        return images.float() * ((high - low) / data.white) + low
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Rows:
