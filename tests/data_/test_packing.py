@@ -183,7 +183,8 @@ def test_pickle_carries_the_folder_not_the_images(tmp_path):
     [
         ({"split": "val"}, "split: expected train or test, got val"),
         ({"size": 0}, "size: expected at least 1 pixel, got 0"),
-        ({"channels": 2}, r"channels: expected 1 \(grey\) or 3 \(colour\), got 2"),
+        ({"channels": 0}, r"channels: expected 1 \(grey\), 3 \(colour\) or the number of an array, got 0"),
+        ({"layout": "NCHW"}, "layout: expected channels_first or channels_last, got NCHW"),
     ],
 )
 def test_settings_that_are_refused(settings, message):

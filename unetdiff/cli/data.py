@@ -33,7 +33,7 @@ def parser() -> jsonargparse.ArgumentParser:
 def run(args: jsonargparse.Namespace) -> None:
     """Do it and say what is there."""
     if args.action == "pack":
-        settings = args["pack"]
+        settings = parser().instantiate(args)["pack"]
         chosen = {entry.name: settings[entry.name] for entry in fields(DataConfig) if entry.name in settings}
         _describe(prepare(DataConfig(**chosen)))
         return

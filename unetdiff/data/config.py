@@ -1,14 +1,16 @@
 """Which images a model sees: the source, and the form they are brought to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from unetdiff.data.columns import Columns
 from unetdiff.errors import InputError
 
-__all__ = ["DataConfig", "Split"]
+__all__ = ["DataConfig", "Layout", "Split"]
 
 Split = Literal["train", "test"]
+Layout = Literal["channels_first", "channels_last"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,9 @@ class DataConfig:
         source: "fashion-mnist", or a folder of images (its subfolders are the classes), or an .npz or .npy file.
         split: The part to read; a folder of images has both when its subfolders are called train and test.
         size: Side of the square that every image is resized and cropped to; as it is when left out.
-        channels: 1 (grey) or 3 (colour); as it is when left out.
+        channels: 1 (grey) or 3 (colour); as it is when left out. Arrays with another number of channels keep it.
+        layout: Where an array has its channels; seen from its shape when left out, wherever that shows it.
+        columns: Names of images, labels, captions and vectors in the source.
         flip: Mirror every second image, at random.
         cache: Folder for the packed images; $UNETDIFF_CACHE, else ~/.cache/unetdiff, when left out.
     """
@@ -28,6 +32,8 @@ class DataConfig:
     split: Split = "train"
     size: int | None = None
     channels: int | None = None
+    layout: Layout | None = None
+    columns: Columns = field(default_factory=Columns)
     flip: bool = False
     cache: Path | None = None
 
@@ -36,5 +42,7 @@ class DataConfig:
             raise InputError(f"split: expected train or test, got {self.split}")
         if self.size is not None and self.size < 1:
             raise InputError(f"size: expected at least 1 pixel, got {self.size}")
-        if self.channels not in (None, 1, 3):
-            raise InputError(f"channels: expected 1 (grey) or 3 (colour), got {self.channels}")
+        if self.channels is not None and self.channels < 1:
+            raise InputError(f"channels: expected 1 (grey), 3 (colour) or the number of an array, got {self.channels}")
+        if self.layout not in (None, "channels_first", "channels_last"):
+            raise InputError(f"layout: expected channels_first or channels_last, got {self.layout}")

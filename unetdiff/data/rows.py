@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from unetdiff.data.pixels import Pixels
 from unetdiff.errors import InputError
 
 __all__ = ["read_rows", "reading"]
 
 CHUNK_BYTES = 2**23
+BYTES = np.dtype(np.uint8)
 
 
 @contextmanager
@@ -29,9 +30,11 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 
-def read_rows(stream: BinaryIO, shape: tuple[int, ...], path: Path) -> Iterator[NDArray[np.uint8]]:
-    """The uint8 array of `shape` that starts at the stream's position, in pieces of about 8 MB."""
-    count, row_bytes = shape[0], math.prod(shape[1:])
+def read_rows(
+    stream: BinaryIO, shape: tuple[int, ...], path: Path, dtype: np.dtype[np.uint8 | np.uint16] = BYTES
+) -> Iterator[Pixels]:
+    """The array of `shape` that starts at the stream's position, in pieces of about 8 MB and native byte order."""
+    count, row_bytes = shape[0], math.prod(shape[1:]) * dtype.itemsize
     rows = max(1, CHUNK_BYTES // row_bytes)
     for start in range(0, count, rows):
         wanted = min(rows, count - start)
@@ -40,4 +43,4 @@ def read_rows(stream: BinaryIO, shape: tuple[int, ...], path: Path) -> Iterator[
         if len(content) < wanted * row_bytes:
             complete = start + len(content) // row_bytes
             raise InputError(f"{path}: expected {count} images, got {complete} before the file ends")
-        yield np.frombuffer(content, dtype=np.uint8).reshape(wanted, *shape[1:])
+        yield np.frombuffer(content, dtype).reshape(wanted, *shape[1:]).astype(dtype.newbyteorder("="), copy=False)
