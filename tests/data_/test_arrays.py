@@ -202,5 +202,5 @@ def test_no_test_split(tmp_path):
 
 
 def test_unknown_source(tmp_path):
-    with pytest.raises(InputError, match="source: expected fashion-mnist, a folder"):
+    with pytest.raises(InputError, match="source: expected fashion-mnist, .*, got .*nothing"):
         packed(tmp_path / "nothing")

@@ -10,6 +10,7 @@ from unetdiff.data import DataConfig, PackedDataset, prepare
 from unetdiff.data.config import Split
 from unetdiff.data.fashion_mnist import find_fashion_mnist, search_folders
 from unetdiff.data.fetch import SHA256, fetch_fashion_mnist, is_published
+from unetdiff.data.opening import KINDS
 from unetdiff.errors import InputError
 
 __all__ = ["parser", "run"]
@@ -24,7 +25,7 @@ def parser() -> jsonargparse.ArgumentParser:
     find = jsonargparse.ArgumentParser(description="Find Fashion-MNIST, else fetch it (31 MB).")
     commands.add_subcommand("fashion-mnist", find, help="find or fetch Fashion-MNIST")
     pack = jsonargparse.ArgumentParser(description="Pack images into the cache, as training does on first use.")
-    pack.add_argument("source", help="fashion-mnist, a folder of images, an .npz or an .npy file")
+    pack.add_argument("source", help=KINDS)
     pack.add_class_arguments(DataConfig, skip={"source", "flip"})
     commands.add_subcommand("pack", pack, help="pack images into the cache")
     return result

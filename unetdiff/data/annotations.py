@@ -1,5 +1,6 @@
 """What is known of each image of a source: labels, captions and vectors, checked row by row."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,18 +70,23 @@ def _labels(
     values: Sequence[object], images: int, name: str, classes: Sequence[str] | None
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Numbers of the classes, and their names: those given, or the sorted names in the column, or the numbers."""
-    if isinstance(values, np.ndarray) and values.dtype.kind != "U":
-        labels = checked_labels(values, images, len(classes) if classes else None, name)
-    elif all(isinstance(value, str) for value in values):
-        _require_rows(values, images, name, "label")
-        found, labels = np.unique(np.asarray(values), return_inverse=True)
-        classes = found.tolist()
-    else:
-        for row, value in enumerate(values):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InputError(f"{name}: expected integer labels, or names in every row, got {value!r} at row {row}")
-        labels = checked_labels(np.asarray(values), images, len(classes) if classes else None, name)
-    return labels, tuple(map(str, range(int(labels.max()) + 1) if classes is None else classes))
+    numbers = values if isinstance(values, np.ndarray) and values.dtype.kind != "U" else _numbers(values, images, name)
+    if numbers is None:
+        found, labels = np.unique(list(map(str, values)), return_inverse=True)
+        return labels, tuple(found.tolist())
+    labels = checked_labels(np.asarray(numbers), images, len(classes) if classes else None, name)
+    return labels, tuple(classes or map(str, range(int(labels.max()) + 1)))
+
+
+def _numbers(values: Sequence[object], images: int, name: str) -> list[int] | None:
+    """The integers in a column, also where it is a text file's and they are written out; None where it has names."""
+    _require_rows(values, images, name, "label")
+    kind, expected = (str, "a name") if isinstance(values[0], str) else (int, "an integer label")
+    for row, value in enumerate(values):
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError(f"{name}: expected {expected} in every row, got {value!r} at row {row}")
+    written = list(map(str, values))
+    return list(map(int, written)) if all(map(re.compile(r"-?\d+").fullmatch, written)) else None
 
 
 def _captions(values: Sequence[object], images: int, name: str) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """Reading an array row by row from a file that may be compressed and larger than memory."""
 
+import csv
 import math
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ __all__ = ["read_rows", "reading"]
 
 CHUNK_BYTES = 2**23
 BYTES = np.dtype(np.uint8)
+DAMAGED = (EOFError, OSError, ValueError, csv.Error, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (EOFError, OSError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 
