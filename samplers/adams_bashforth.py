@@ -35,12 +35,12 @@ class LMS(Sampler[History]):
         check_order(self.order, highest=4)
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         """Integrate the polynomial through the last slopes."""
         D = denoise(x, sigma)
         history = remember(state, sigma, (x - D) / sigma, self.order)
-        weights = _integrals([float(level) for level, _ in history], float(sigma), float(sigma_next))
+        weights = _integrals([level for level, _ in history], sigma, sigma_next)
         return _bent(D + sigma_next / sigma * (x - D), history, weights), history
 
 
@@ -56,12 +56,12 @@ class IPNDM(Sampler[History]):
         check_order(self.order, highest=4)
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         """Extrapolate the last slopes as if they were equally spaced."""
         D = denoise(x, sigma)
         history = remember(state, sigma, (x - D) / sigma, self.order)
-        weights = [float(sigma_next - sigma) * coefficient for coefficient in EQUAL_STEPS[len(history) - 1]]
+        weights = [(sigma_next - sigma) * coefficient for coefficient in EQUAL_STEPS[len(history) - 1]]
         return _bent(D + sigma_next / sigma * (x - D), history, weights), history
 
 

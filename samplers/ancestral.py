@@ -1,13 +1,14 @@
 """Ancestral sampling: go down further than asked along the ODE, come back up with fresh noise.
 
-    sigma_up^2   = eta^2 sigma'^2 (sigma^2 - sigma'^2) / sigma^2        DDPM's posterior variance times eta^2
-    sigma_down^2 = sigma'^2 - sigma_up^2
+    sigma_up^2   = eta^2 v,    v = sigma'^2 (1 - sigma'^2 / sigma^2)        DDPM's posterior variance
+    sigma_down^2 = sigma'^2 - sigma_up^2 = (1 - eta^2) sigma'^2 + (eta sigma'^2 / sigma)^2
 
 A step along the ODE to sigma_down and noise of standard deviation sigma_up land on the marginal distribution at sigma'.
 Song et al. 2021 (https://arxiv.org/abs/2010.02502), equation (16); for steps other than Euler's k-diffusion
 (https://github.com/crowsonkb/k-diffusion).
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -34,12 +35,12 @@ class Ancestral(Sampler[State]):
         return self.eta > 0
 
 
-def ancestral_levels(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+def ancestral_levels(sigma: float, sigma_next: float, eta: float) -> tuple[float, float]:
     """Split a step into (sigma_down, sigma_up)."""
-    v = eta**2 * posterior_variance(sigma, sigma_next)
-    return (sigma_next**2 - v).sqrt(), v.sqrt()
+    sigma_down = math.sqrt((1 - eta**2) * sigma_next**2 + (eta * sigma_next**2 / sigma) ** 2)  # a sum: nothing cancels
+    return sigma_down, eta * math.sqrt(posterior_variance(sigma, sigma_next))
 
 
-def renoised(x: Tensor, std: Tensor, noise: Noise) -> Tensor:
+def renoised(x: Tensor, std: float, noise: Noise) -> Tensor:
     """Add noise of standard deviation `std`; where that is 0, nothing is drawn."""
     return x + std * noise() if std > 0 else x

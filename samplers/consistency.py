@@ -7,6 +7,7 @@ ODE's path through x. A grid of one step is one-step generation. Song et al. 202
 algorithm 1.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,8 +38,8 @@ class Consistency(Sampler[None]):
         return True
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Jump to the image and back to sigma'."""
-        std = (sigma_next**2 - self.epsilon**2).clamp(min=0).sqrt()
+        std = math.sqrt(max(sigma_next**2 - self.epsilon**2, 0))
         return renoised(denoise(x, sigma), std, noise), None

@@ -26,7 +26,7 @@ class DDIM(Ancestral[None]):
     nfe: ClassVar[int] = 1
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Keep sigma_down of the noise in x, draw sigma_up anew."""
         D = denoise(x, sigma)

@@ -9,6 +9,7 @@ Lu et al. 2022 (https://arxiv.org/abs/2206.00927), algorithm 1, on dx/dsigma = (
 (https://github.com/crowsonkb/k-diffusion, sample_dpm_2). The ancestral form steps to sigma_down and adds noise.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,7 +29,7 @@ class DPM2(Sampler[None]):
     nfe: ClassVar[int] = 2
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Move along the slope of the midpoint."""
         return _midpoint(denoise, x, sigma, sigma_next), None
@@ -42,18 +43,18 @@ class DPM2Ancestral(Ancestral[None]):
     nfe: ClassVar[int] = 2
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Go to sigma_down along the slope of the midpoint, up again with noise."""
         sigma_down, sigma_up = ancestral_levels(sigma, sigma_next, self.eta)
         return renoised(_midpoint(denoise, x, sigma, sigma_down), sigma_up, noise), None
 
 
-def _midpoint(denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+def _midpoint(denoise: Denoise, x: Tensor, sigma: float, sigma_next: float) -> Tensor:
     D = denoise(x, sigma)
     if sigma_next == 0:
         return D
-    s = (sigma * sigma_next).sqrt()
+    s = math.sqrt(sigma * sigma_next)
     u = D + s / sigma * (x - D)
     d = (u - denoise(u, s)) / s
     return x + (sigma_next - sigma) * d

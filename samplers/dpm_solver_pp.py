@@ -11,6 +11,7 @@ and so it is here. Lu et al. 2022 (https://arxiv.org/abs/2211.01095), algorithm 
 The SDE of `dpm_solver_pp_sde` has the same mean with H = (1 + eta) h in place of h in exp, phi_2 and phi_3.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -32,7 +33,7 @@ class DPMSolverPP2M(Sampler[History]):
     nfe: ClassVar[int] = 1
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         """Continue D along the line through its last two values."""
         history = remember(state, sigma, denoise(x, sigma), depth=2)
@@ -47,45 +48,45 @@ class DPMSolverPP3M(Sampler[History]):
     nfe: ClassVar[int] = 1
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         """Continue D along the parabola through its last three values."""
         history = remember(state, sigma, denoise(x, sigma), depth=3)
         return third_order_mean(x, sigma_next, history), history
 
 
-def second_order_mean(x: Tensor, sigma_next: Tensor, history: History, solver: Solver, eta: float = 0.0) -> Tensor:
+def second_order_mean(x: Tensor, sigma_next: float, history: History, solver: Solver, eta: float = 0.0) -> Tensor:
     """Mean of x' with D linear in lambda; "midpoint" has 2M's weight, "heun" the exact phi_2."""
     (sigma, D), *earlier = history
     if sigma_next == 0:
         return D
-    h = (sigma / sigma_next).log()
+    h = math.log(sigma / sigma_next)
     H = (1 + eta) * h
-    x_next = D + (-H).exp() * (x - D)
+    x_next = D + math.exp(-H) * (x - D)
     if not earlier:
         return x_next
     sigma_1, D_1 = earlier[0]
-    D1 = (D - D_1) * (h / (sigma_1 / sigma).log())
-    return x_next + (-(-H).expm1() / 2 if solver == "midpoint" else _phi_2(H)) * D1
+    D1 = (D - D_1) * (h / math.log(sigma_1 / sigma))
+    return x_next + (-math.expm1(-H) / 2 if solver == "midpoint" else _phi_2(H)) * D1
 
 
-def third_order_mean(x: Tensor, sigma_next: Tensor, history: History, eta: float = 0.0) -> Tensor:
+def third_order_mean(x: Tensor, sigma_next: float, history: History, eta: float = 0.0) -> Tensor:
     """Mean of x' with D quadratic in lambda, or as far as the history reaches."""
     if len(history) < 3 or sigma_next == 0:
         return second_order_mean(x, sigma_next, history[:2], "heun", eta)
     (sigma, D), (sigma_1, D_1), (sigma_2, D_2) = history
-    h = (sigma / sigma_next).log()
+    h = math.log(sigma / sigma_next)
     H = (1 + eta) * h
-    r_0, r_1 = (sigma_1 / sigma).log() / h, (sigma_2 / sigma_1).log() / h
+    r_0, r_1 = math.log(sigma_1 / sigma) / h, math.log(sigma_2 / sigma_1) / h
     D1_0, D1_1 = (D - D_1) / r_0, (D_1 - D_2) / r_1
     D2 = (D1_0 - D1_1) / (r_0 + r_1)
     D1 = D1_0 + r_0 * D2
-    return D + (-H).exp() * (x - D) + _phi_2(H) * D1 - _phi_3(H) * D2
+    return D + math.exp(-H) * (x - D) + _phi_2(H) * D1 - _phi_3(H) * D2
 
 
-def _phi_2(h: Tensor) -> Tensor:
-    return 1 + (-h).expm1() / h
+def _phi_2(h: float) -> float:
+    return 1 + math.expm1(-h) / h
 
 
-def _phi_3(h: Tensor) -> Tensor:
+def _phi_3(h: float) -> float:
     return _phi_2(h) / h - 0.5

@@ -7,6 +7,7 @@ Lu et al. 2022 (https://arxiv.org/abs/2211.01095), algorithm 1 with r = 1/2. Two
 (https://github.com/crowsonkb/k-diffusion): sample_dpmpp_2s_ancestral and sample_dpmpp_sde.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,14 +27,14 @@ class DPMSolverPP2SAncestral(Ancestral[None]):
     nfe: ClassVar[int] = 2
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Take 2S to sigma_down, its midpoint free of noise."""
         D = denoise(x, sigma)
         if sigma_next == 0:
             return D, None
         sigma_down, sigma_up = ancestral_levels(sigma, sigma_next, self.eta)
-        s = (sigma * sigma_down).sqrt()
+        s = math.sqrt(sigma * sigma_down)
         D_u = denoise(_towards(D, x, s / sigma), s)
         return renoised(_towards(D_u, x, sigma_down / sigma), sigma_up, noise), None
 
@@ -53,21 +54,21 @@ class DPMSolverPPSDE(Ancestral[None]):
         return 1 if self.stochastic else 2
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Predict at a noisy midpoint, then draw x' with that prediction."""
         D = denoise(x, sigma)
         if sigma_next == 0:
             return D, None
-        s = (sigma * sigma_next).sqrt()
+        s = math.sqrt(sigma * sigma_next)
         u = self._ancestral(D, x, sigma, s, noise)
         return self._ancestral(denoise(u, s), x, sigma, sigma_next, noise), None
 
-    def _ancestral(self, denoised: Tensor, x: Tensor, sigma: Tensor, sigma_next: Tensor, noise: Noise) -> Tensor:
+    def _ancestral(self, denoised: Tensor, x: Tensor, sigma: float, sigma_next: float, noise: Noise) -> Tensor:
         sigma_down, sigma_up = ancestral_levels(sigma, sigma_next, self.eta)
         return renoised(_towards(denoised, x, sigma_down / sigma), sigma_up, noise)
 
 
-def _towards(denoised: Tensor, x: Tensor, share: Tensor) -> Tensor:
+def _towards(denoised: Tensor, x: Tensor, share: float) -> Tensor:
     """Keep this share of the noise in x."""
     return denoised + share * (x - denoised)

@@ -7,6 +7,7 @@ SDE of the forward process. Lu et al. 2022 (https://arxiv.org/abs/2211.01095), S
 order from k-diffusion (https://github.com/crowsonkb/k-diffusion).
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -34,7 +35,7 @@ class DPMSolverPP2MSDE(Ancestral[History]):
         super().__post_init__()
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         """Draw x' around the mean of the second order."""
         history = remember(state, sigma, denoise(x, sigma), depth=2)
@@ -50,7 +51,7 @@ class DPMSolverPP3MSDE(Ancestral[History]):
     nfe: ClassVar[int] = 1
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: History | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: History | None, noise: Noise
     ) -> tuple[Tensor, History]:
         """Draw x' around the mean of the third order."""
         history = remember(state, sigma, denoise(x, sigma), depth=3)
@@ -58,6 +59,6 @@ class DPMSolverPP3MSDE(Ancestral[History]):
         return renoised(mean, _std(sigma, sigma_next, self.eta), noise), history
 
 
-def _std(sigma: Tensor, sigma_next: Tensor, eta: float) -> Tensor:
+def _std(sigma: float, sigma_next: float, eta: float) -> float:
     """sigma' sqrt(1 - exp(-2 eta h)), exp(-h) being sigma' / sigma."""
-    return sigma_next * (1 - (sigma_next / sigma) ** (2 * eta)).sqrt()
+    return sigma_next * math.sqrt(1 - (sigma_next / sigma) ** (2 * eta))

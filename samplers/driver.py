@@ -5,13 +5,14 @@ restarts), the callback and progress.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from samplers.sampler import Denoise, Noise, Sampler, State
+from samplers.sampler import Denoise, Noise, Sampler, Sigma, State
 
 __all__ = ["Churn", "Step", "sample"]
 
@@ -37,11 +38,11 @@ class Churn:
         if not self.S_noise >= 0:
             raise ValueError(f"S_noise: expected a number >= 0, got {self.S_noise}")
 
-    def __call__(self, x: Tensor, sigma: Tensor, steps: int, noise: Noise) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, sigma: float, steps: int, noise: Noise) -> tuple[Tensor, float]:
         """Raise x from sigma to sigma_hat; draws at every step, inside [S_min, S_max] or not."""
         gamma = min(self.S_churn / steps, math.sqrt(2) - 1) if self.S_min <= sigma <= self.S_max else 0.0
         sigma_hat = sigma + gamma * sigma
-        return x + (sigma_hat**2 - sigma**2).sqrt() * self.S_noise * noise(), sigma_hat
+        return x + math.sqrt(sigma_hat**2 - sigma**2) * self.S_noise * noise(), sigma_hat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,8 @@ class Step:
     """What a callback is told after a step."""
 
     index: int
-    sigma: Tensor
-    sigma_next: Tensor
+    sigma: float
+    sigma_next: float
     x: Tensor
     """Image at noise level sigma_next."""
     denoised: Tensor
@@ -76,21 +77,22 @@ def sample(
     noise: the draws of a stochastic sampler, of `churn` or of restarts, for instance a `PerImageNoise`.
     progress: wraps the range of step numbers; `tqdm.tqdm` will do.
 
-    The state of the solver keeps x's dtype and device, the network's arguments have them too; coefficients are float64.
+    The state of the solver keeps x's dtype and device. Noise levels and coefficients are numbers, of float64's precision:
+    the smallest tensor would cost a hundred times their time.
     """
-    sigmas = _checked(sigmas, sampler.ascends)
-    restarts = bool((sigmas.diff() > 0).any()) and not sampler.ascends
+    levels = _checked(sigmas, sampler.ascends)
+    restarts = not sampler.ascends and _first_rise(levels) < len(levels)
     if noise is None and (sampler.stochastic or churn is not None or restarts):
         needs_noise = churn or ("a grid with restarts" if restarts else sampler)
         raise ValueError(f"noise: expected a source of noise for {needs_noise}, got None")
 
-    steps = range(len(sigmas) - 1)
+    steps = range(len(levels) - 1)
     state: State | None = None
     denoised = x
 
-    def predict(x: Tensor, sigma: Tensor) -> Tensor:
+    def predict(x: Tensor, sigma: Sigma) -> Tensor:
         nonlocal denoised
-        denoised = denoise(x, x.new_full((), float(sigma))).to(x.dtype)
+        denoised = denoise(x, sigma).to(x.dtype)
         return denoised
 
     def draw() -> Tensor:
@@ -98,33 +100,33 @@ def sample(
         return noise().to(x)
 
     for index in progress(steps) if progress else steps:
-        sigma, sigma_next = sigmas[index], sigmas[index + 1]
+        sigma, sigma_next = levels[index], levels[index + 1]
         if restarts and sigma_next > sigma:
-            x, state = x + (sigma_next**2 - sigma**2).sqrt() * draw(), None
+            x, state = x + math.sqrt(sigma_next**2 - sigma**2) * draw(), None
         else:
             if churn is not None:
                 x, sigma = churn(x, sigma, len(steps), draw)
-            if state is None or sigma > sigmas[index]:
-                state = sampler.start(_until_rise(sigmas[index:]) if restarts else sigmas[index:])
+            if state is None or sigma > levels[index]:
+                descent = levels[index:]
+                state = sampler.start(descent[: _first_rise(descent)] if restarts else descent)
             x, state = sampler.step(predict, x, sigma, sigma_next, state, draw)
         if callback is not None:
             callback(Step(index=index, sigma=sigma, sigma_next=sigma_next, x=x, denoised=denoised))
     return x
 
 
-def _checked(sigmas: Tensor, ascending: bool) -> Tensor:
+def _checked(sigmas: Tensor, ascending: bool) -> list[float]:
     if sigmas.ndim != 1 or len(sigmas) < 2:
         raise ValueError(f"sigmas: expected a vector of at least 2 noise levels, got shape {tuple(sigmas.shape)}")
     sigmas = sigmas.to("cpu", torch.float64)
-    changes = sigmas.diff()
+    changes, levels = sigmas.diff(), sigmas.tolist()
     monotone = (changes > 0).all() if ascending else changes[0] < 0 and changes[-1] < 0 and (changes != 0).all()
     if not (sigmas.isfinite().all() and (sigmas >= 0).all() and monotone):
         expected = "rising noise levels >= 0" if ascending else "noise levels >= 0 that fall, restarts excepted"
-        raise ValueError(f"sigmas: expected finite, {expected}, got {sigmas.tolist()}")
-    return sigmas
+        raise ValueError(f"sigmas: expected finite, {expected}, got {levels}")
+    return levels
 
 
-def _until_rise(sigmas: Tensor) -> Tensor:
-    """Cut a grid with restarts before its next restart."""
-    rises = (sigmas.diff() > 0).nonzero()
-    return sigmas[: int(rises[0]) + 1] if len(rises) else sigmas
+def _first_rise(levels: Sequence[float]) -> int:
+    """Index of the first level above the one before it, the number of levels where there is none."""
+    return next((index for index, (before, level) in enumerate(pairwise(levels), 1) if level > before), len(levels))

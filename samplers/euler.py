@@ -22,7 +22,7 @@ class Euler(Sampler[None]):
     nfe: ClassVar[int] = 1
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Move x towards D by the share of the noise that goes."""
         D = denoise(x, sigma)

@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 
 from samplers.conditions import joined
-from samplers.sampler import Denoise
+from samplers.sampler import Denoise, Sigma
 
 __all__ = ["Guidance", "Weight", "guided", "guided_in_one_call"]
 
-Weight = float | Tensor | Callable[[Tensor], Tensor]
+Weight = float | Tensor | Callable[[Sigma], float | Tensor]
 """One number, one per image (N,), or a function of sigma."""
 
-Pair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Pair = Callable[[Tensor, Sigma], tuple[Tensor, Tensor]]
 """`pair(x, sigma) -> (D_1, D_0)`."""
 
 EVERYWHERE = (0.0, math.inf)
@@ -59,12 +59,14 @@ class Guidance:
         if not 0 <= self.rescale <= 1:
             raise ValueError(f"rescale: expected a number in [0, 1], got {self.rescale}")
 
-    def weight_at(self, sigma: Tensor) -> float | Tensor:
+    def weight_at(self, sigma: Sigma) -> float | Tensor:
         """Return the weight at a noise level, 1 outside the interval."""
         w = self.weight(sigma) if callable(self.weight) else self.weight
         if self.interval == EVERYWHERE:
             return w
         lowest, highest = self.interval
+        if not isinstance(sigma, Tensor):
+            return w if lowest < sigma <= highest else 1.0
         inside = (lowest < sigma) & (sigma <= highest)
         return torch.where(inside, torch.as_tensor(w, dtype=sigma.dtype, device=sigma.device), 1.0)
 
@@ -87,15 +89,17 @@ def guided_in_one_call(
     """
     both = partial(denoise, **joined(condition, poorer_condition))
 
-    def pair(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        D_1, D_0 = both(torch.cat([x, x]), torch.cat([sigma, sigma]) if sigma.ndim else sigma).chunk(2)
+    def pair(x: Tensor, sigma: Sigma) -> tuple[Tensor, Tensor]:
+        if isinstance(sigma, Tensor) and sigma.ndim:
+            sigma = torch.cat([sigma, sigma])
+        D_1, D_0 = both(torch.cat([x, x]), sigma).chunk(2)
         return D_1, D_0
 
     return _guided(partial(denoise, **condition), pair, guidance)
 
 
 def _guided(main: Denoise, pair: Pair, guidance: Guidance) -> Denoise:
-    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(x: Tensor, sigma: Sigma) -> Tensor:
         w = guidance.weight_at(sigma)
         if bool((w == 1).all()) if isinstance(w, Tensor) else w == 1:
             return main(x, sigma)

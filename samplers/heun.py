@@ -26,7 +26,7 @@ class Heun(Sampler[None]):
     nfe: ClassVar[int] = 2
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Take Euler's step, then take it again along the mean of the slopes at its two ends."""
         D = denoise(x, sigma)

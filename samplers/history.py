@@ -4,10 +4,10 @@ from torch import Tensor
 
 __all__ = ["History", "remember"]
 
-History = tuple[tuple[Tensor, Tensor], ...]
+History = tuple[tuple[float, Tensor], ...]
 """Pairs (sigma, prediction), newest first."""
 
 
-def remember(history: History | None, sigma: Tensor, prediction: Tensor, depth: int) -> History:
+def remember(history: History | None, sigma: float, prediction: Tensor, depth: int) -> History:
     """Put a prediction in front and forget what is older than `depth`."""
     return ((sigma, prediction), *(history or ()))[:depth]

@@ -17,7 +17,7 @@ stochastic sampler renews their noise as well, and RePaint's resampling is a gri
 import torch
 from torch import Tensor
 
-from samplers.sampler import Denoise
+from samplers.sampler import Denoise, Sigma
 
 __all__ = ["inpainted"]
 
@@ -35,7 +35,7 @@ def inpainted(denoise: Denoise, image: Tensor, mask: Tensor) -> Denoise:
     except RuntimeError as error:
         raise ValueError(f"mask: expected a shape that fits {tuple(image.shape)}, got {tuple(mask.shape)}") from error
 
-    def projected(x: Tensor, sigma: Tensor) -> Tensor:
+    def projected(x: Tensor, sigma: Sigma) -> Tensor:
         D = denoise(x, sigma)
         return torch.lerp(D, image.to(D), mask.to(D))  # exact at both ends
 

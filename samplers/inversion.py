@@ -9,6 +9,7 @@ level that the step goes to, about x brought to the scale that unit-variance dat
     noise = sample(denoise, images, karras(50).flip(0), DDIMInversion())
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,9 +29,9 @@ class DDIMInversion(Sampler[None]):
     ascends: ClassVar[bool] = True
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: None, noise: Noise
     ) -> tuple[Tensor, None]:
         """Add the noise that the network sees in x at sigma'."""
-        y = x * ((1 + sigma_next**2) / (1 + sigma**2)).sqrt()
+        y = x * math.sqrt((1 + sigma_next**2) / (1 + sigma**2))
         epsilon = (y - denoise(y, sigma_next)) / sigma_next
         return x + (sigma_next - sigma) * epsilon, None

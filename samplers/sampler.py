@@ -6,16 +6,19 @@ into the first state, in `start`; what is random comes from `noise`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
-__all__ = ["Denoise", "Noise", "Sampler", "State"]
+__all__ = ["Denoise", "Noise", "Sampler", "Sigma", "State"]
 
-Denoise = Callable[[Tensor, Tensor], Tensor]
-"""`denoise(x, sigma) -> x0`: the clean image expected under x = x0 + sigma * eps; sigma is 0-d or one per row."""
+Sigma = float | Tensor
+"""A noise level: one number, or one for each row, (N,)."""
+
+Denoise = Callable[[Tensor, Sigma], Tensor]
+"""`denoise(x, sigma) -> x0`: the clean image expected under x = x0 + sigma * eps. Samplers give sigma as a number."""
 
 Noise = Callable[[], Tensor]
 """The next standard normal draw, in the shape of x."""
@@ -45,7 +48,7 @@ class Sampler(ABC, Generic[State]):
         """Whether a step draws noise."""
         return False
 
-    def start(self, sigmas: Tensor) -> State | None:
+    def start(self, sigmas: Sequence[float]) -> State | None:
         """Return the state before the first of the steps over `sigmas`.
 
         Called again wherever noise from outside moves x off the sampler's own trajectory.
@@ -54,9 +57,9 @@ class Sampler(ABC, Generic[State]):
 
     @abstractmethod
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: State | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: State | None, noise: Noise
     ) -> tuple[Tensor, State | None]:
-        """Take x from noise level sigma to sigma_next, both 0-d float64 on the CPU.
+        """Take x from noise level sigma to sigma_next.
 
         `state` is what `start` or the previous step returned. Nothing is drawn on the step to sigma 0.
         """

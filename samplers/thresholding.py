@@ -10,7 +10,7 @@ c is the middle of the range, h half its width, the quantile taken over all valu
 import torch
 from torch import Tensor
 
-from samplers.sampler import Denoise
+from samplers.sampler import Denoise, Sigma
 
 __all__ = ["clamped", "dynamically_thresholded"]
 
@@ -30,7 +30,7 @@ def dynamically_thresholded(denoise: Denoise, quantile: float = 0.995, value_ran
     lowest, highest = _checked(value_range)
     c, h = (lowest + highest) / 2, (highest - lowest) / 2
 
-    def thresholded(x: Tensor, sigma: Tensor) -> Tensor:
+    def thresholded(x: Tensor, sigma: Sigma) -> Tensor:
         D = denoise(x, sigma) - c
         values = D.abs().flatten(1).to(torch.promote_types(D.dtype, torch.float32))
         s = _quantile(values, quantile).clamp(min=h).to(D.dtype).reshape(-1, *[1] * (D.ndim - 1))

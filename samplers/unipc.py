@@ -13,10 +13,10 @@ Zhao et al. 2023 (https://arxiv.org/abs/2302.04867), algorithms 1 (UniC) and 2 (
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-import torch
 from torch import Tensor
 
 from samplers.checks import check_order
@@ -56,12 +56,12 @@ class UniPC(Sampler[UniPCState]):
         if self.variant not in get_args(Variant):
             raise ValueError(f"variant: expected one of {get_args(Variant)}, got {self.variant!r}")
 
-    def start(self, sigmas: Tensor) -> UniPCState:
+    def start(self, sigmas: Sequence[float]) -> UniPCState:
         """Count the steps."""
         return UniPCState(steps_left=len(sigmas) - 1)
 
     def step(
-        self, denoise: Denoise, x: Tensor, sigma: Tensor, sigma_next: Tensor, state: UniPCState | None, noise: Noise
+        self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, state: UniPCState | None, noise: Noise
     ) -> tuple[Tensor, UniPCState]:
         """Correct x by the prediction made at it, then predict x'."""
         assert state is not None, "the state of UniPC begins with `start`"
@@ -73,7 +73,7 @@ class UniPC(Sampler[UniPCState]):
         x_next = self._update(x, sigma_next, history[:order])
         return x_next, UniPCState(steps_left=state.steps_left - 1, history=history, x=x, order=order)
 
-    def _update(self, x: Tensor, sigma_next: Tensor, history: History, denoised_next: Tensor | None = None) -> Tensor:
+    def _update(self, x: Tensor, sigma_next: float, history: History, denoised_next: Tensor | None = None) -> Tensor:
         (sigma, D), *earlier = history
         if sigma_next == 0:
             return D
@@ -94,10 +94,19 @@ class UniPC(Sampler[UniPCState]):
         B = -h if self.variant == "bh1" else math.expm1(-h)
         if len(r) < 2:
             return [B / 2] * len(r)
-        R = torch.tensor([[r_k**i for r_k in r] for i in range(len(r))], dtype=torch.float64)
         b, phi = [], math.expm1(-h) / -h
         for i in range(1, len(r) + 1):
             phi = (phi - 1 / math.factorial(i)) / -h  # phi_{i+1}(-h)
             b.append(-h * math.factorial(i) * phi)
-        weights: list[float] = torch.linalg.solve(R, torch.tensor(b, dtype=torch.float64)).tolist()
-        return weights
+        return _solved(r, b)
+
+
+def _solved(r: list[float], b: list[float]) -> list[float]:
+    """Solve sum_k r_k^(i-1) w_k = b_i: w_k is Lagrange's l_k(z), which is 1 at r_k, with b_i for each power z^(i-1)."""
+    weights = []
+    for r_k in r:
+        l_k = [1.0]  # coefficients, lowest power first
+        for r_j in (r_j for r_j in r if r_j != r_k):
+            l_k = [(a - r_j * c) / (r_k - r_j) for a, c in zip([0.0, *l_k], [*l_k, 0.0], strict=True)]
+        weights.append(sum(a * b_i for a, b_i in zip(l_k, b, strict=True)))
+    return weights

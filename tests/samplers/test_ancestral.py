@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 
 from samplers import DDIM, DDPM, Euler, sample, uniform_timesteps
 
-LEVELS = [(80.0, 70.0), (80.0, 0.1), (1.0, 0.5), (0.01, 0.002), (4096.0, 4000.0)]
+LEVELS = [(80.0, 70.0), (80.0, 0.1), (1.0, 0.5), (0.01, 0.002), (4096.0, 4000.0), (4096.0, 1e-5)]
 
 
 def coefficients(sampler, sigma, sigma_next, x0=0.0):

@@ -8,7 +8,7 @@ from samplers import Consistency, PerImageNoise, karras, sample
 
 def consistent(data_std, epsilon):
     """The end, at noise level epsilon, of the ODE's path through x, for data from N(0, data_std^2)."""
-    return lambda x, sigma: ((data_std**2 + epsilon**2) / (data_std**2 + sigma**2)).sqrt() * x
+    return lambda x, sigma: ((data_std**2 + epsilon**2) / (data_std**2 + sigma**2)) ** 0.5 * x
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

@@ -12,7 +12,7 @@ ZERO_TERMINAL_SNR = 4096.0
 
 def bend(x, sigma):
     """A denoiser that is not linear, works on each element alone, and keeps its result in [-1, 1]."""
-    return torch.tanh(x / (1 + sigma**2).sqrt())
+    return torch.tanh(x / (1 + sigma**2) ** 0.5)
 
 
 def run(sampler, sigmas, seeds=SEEDS, denoise=bend, dtype=torch.float32):

@@ -22,8 +22,8 @@ class Network:
 
     def __call__(self, x, sigma, label, gain=1.0):
         self.rows.append(len(x))
-        sigma, label = (values.reshape(-1, 1, 1, 1) for values in (sigma, label))
-        return gain * torch.tanh(x / (1 + sigma**2).sqrt() + label) + 0.1 * x.roll(1, dims=-1) * label
+        sigma, label = (torch.as_tensor(values).reshape(-1, 1, 1, 1) for values in (sigma, label))
+        return gain * torch.tanh(x / (1 + sigma**2) ** 0.5 + label) + 0.1 * x.roll(1, dims=-1) * label
 
 
 @pytest.fixture
@@ -84,10 +84,11 @@ def test_weight_1_is_bitwise_the_denoiser_and_calls_nothing_else(form, network, 
 
 @pytest.mark.parametrize(("form", "rows"), [(two_calls, [3, 3]), (one_call, [6])], ids=["two calls", "one call"])
 @pytest.mark.parametrize(("sigma", "inside"), [(0.2, False), (0.21, True), (3.0, True), (3.01, False)])
-def test_the_poorer_half_is_computed_inside_the_interval_only(network, x, form, rows, sigma, inside):
-    D = form(network, Guidance(weight=4.0, interval=(0.2, 3.0)))(x, torch.tensor(sigma))
+@pytest.mark.parametrize("kind", [float, torch.tensor])
+def test_the_poorer_half_is_computed_inside_the_interval_only(network, x, form, rows, kind, sigma, inside):
+    D = form(network, Guidance(weight=4.0, interval=(0.2, 3.0)))(x, kind(sigma))
     assert network.rows == (rows if inside else [3])
-    assert torch.equal(D, network(x, torch.tensor(sigma), LABELS)) == (not inside)
+    assert torch.equal(D, network(x, kind(sigma), LABELS)) == (not inside)
 
 
 def test_one_batched_call_a_network_call(network, x):

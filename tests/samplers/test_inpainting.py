@@ -23,7 +23,7 @@ IMAGE = torch.linspace(-0.9, 0.9, 64).reshape(2, *SHAPE)
 
 def bend(x, sigma):
     """A denoiser in which neighbours influence each other."""
-    return torch.tanh((x + 0.5 * x.roll(1, dims=-1)) / (1 + sigma**2).sqrt())
+    return torch.tanh((x + 0.5 * x.roll(1, dims=-1)) / (1 + sigma**2) ** 0.5)
 
 
 def run(denoise, sampler, sigmas, noise=None):

@@ -29,7 +29,7 @@ def test_ddim_inverse_of_diffusers(mixture, images, schedule):
 
     x = images  # at unit variance, the scheduler's scale; its first alpha is 1
     for timestep, sigma in zip(scheduler.timesteps, sigmas[1:], strict=True):
-        y = x * (1 + sigma**2).sqrt()
+        y = x * (1 + sigma**2) ** 0.5
         x = scheduler.step((y - mixture(y, sigma)) / sigma, int(timestep), x).prev_sample
     expected = x * (1 + sigmas[-1] ** 2).sqrt()
     torch.testing.assert_close(sample(mixture, images, sigmas, DDIMInversion()), expected, rtol=1e-11, atol=1e-11)
@@ -66,7 +66,7 @@ def test_an_image_is_inverted_apart_from_its_batch():
     images = PerImageNoise([1, 2, 3], (1, 4, 4))()
 
     def denoise(x, sigma):
-        return torch.tanh(x / (1 + sigma**2).sqrt())
+        return torch.tanh(x / (1 + sigma**2) ** 0.5)
 
     batch = sample(denoise, images, up(6), DDIMInversion())
     alone = torch.cat([sample(denoise, images[i : i + 1], up(6), DDIMInversion()) for i in range(3)])

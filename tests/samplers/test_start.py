@@ -10,7 +10,7 @@ IMAGES = torch.linspace(-0.9, 0.9, 24).reshape(2, *SHAPE)
 
 
 def bend(x, sigma):
-    return torch.tanh(x / (1 + sigma**2).sqrt())
+    return torch.tanh(x / (1 + sigma**2) ** 0.5)
 
 
 def noise():

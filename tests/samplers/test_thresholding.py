@@ -14,7 +14,7 @@ def same(x, sigma):
 
 
 def bend(x, sigma):
-    return torch.tanh(x / (1 + sigma**2).sqrt())
+    return torch.tanh(x / (1 + sigma**2) ** 0.5)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Method:
         """Network calls that an image takes, counted on a run of nothing; where guidance acts, there are two."""
         calls, nothing = 0, torch.zeros(1, 1)
 
-        def network(x: Tensor, sigma: Tensor) -> Tensor:
+        def network(x: Tensor, sigma: Tensor | float) -> Tensor:
             nonlocal calls
             calls += 1
             return x

@@ -146,7 +146,7 @@ def _features(maker: FeatureMaker, images: Tensor) -> Tensor:
     return maker.classifier.features((images - low) * (2 / (high - low)) - 1)
 
 
-def _mmd(maker: FeatureMaker, batch: _Batch, denoise: Callable[[Tensor, Tensor], Tensor]) -> float:
+def _mmd(maker: FeatureMaker, batch: _Batch, denoise: samplers.Denoise) -> float:
     """Of the images inverted and brought to standard deviation 1, in pixels."""
     sigmas = samplers.karras(INVERSION_STEPS, *maker.info.preconditioning.sigma_range).flip(0)
     inverted = samplers.sample(denoise, batch.images, sigmas, samplers.DDIMInversion()) / float(sigmas[-1])
