@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from functools import partial
+from pathlib import Path
 
 import jsonargparse
 import torch
@@ -22,21 +23,27 @@ from unetdiff.training.resume import starting_point
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.summary import check_fit, model_info
 
-__all__ = ["parser", "run", "train_config"]
+__all__ = ["config_parser", "parser", "run", "train_config", "write_config"]
 
 INTERRUPTED = 130
 
 
 def parser() -> jsonargparse.ArgumentParser:
-    """Every field of `TrainConfig` is an option."""
-    result = jsonargparse.ArgumentParser(description="Train a U-Net, or go on with a run that was stopped.")
-    result.add_argument("--config", action="config", help="YAML file with any of the options below")
+    """A run, and where it starts."""
+    result = config_parser("Train a U-Net, or go on with a run that was stopped.")
     result.add_argument(
         "--resume",
         type=str,
         default="auto",
         help="auto: go on from the newest checkpoint in out, if any; never; or the folder of a checkpoint",
     )
+    return result
+
+
+def config_parser(description: str) -> jsonargparse.ArgumentParser:
+    """Every field of `TrainConfig` is an option."""
+    result = jsonargparse.ArgumentParser(description=description)
+    result.add_argument("--config", action="config", help="YAML file with any of the options below")
     result.add_class_arguments(TrainConfig)
     result.set_defaults({"model.levels": [to_plain(level) for level in UNetConfig().levels]})
     return result
@@ -55,7 +62,7 @@ def run(args: jsonargparse.Namespace) -> None:
         trainer.resume(start)
     if trainer.is_main:
         folder.prepare()
-        _write_config(folder, args)
+        write_config(folder.config, args)
     finished = trainer.fit()
     if trainer.is_main and finished:
         print(f"all {trainer.state.step} steps are made; the model is in {folder.model}")
@@ -65,26 +72,29 @@ def run(args: jsonargparse.Namespace) -> None:
 
 
 def train_config(args: jsonargparse.Namespace) -> TrainConfig:
-    """What the options of `parser` say.
+    """What the options of `config_parser` say.
 
     Raises:
         InputError: a value that its field cannot take.
     """
     try:
-        values = parser().instantiate(args)
+        values = config_parser("").instantiate(_settings(args))
         return TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
-def _write_config(folder: RunFolder, args: jsonargparse.Namespace) -> None:
+def write_config(path: Path, args: jsonargparse.Namespace) -> None:
     """Everything that was set, but not where it was read from nor where this start went on from."""
-    settings = args.clone()
-    for option in ("config", "resume"):
-        settings.pop(option, None)
-    text = parser().dump(settings, skip_unset=False, skip_validation=True)
-    with replacing(folder.config) as staged:
+    text = config_parser("").dump(_settings(args), skip_unset=False, skip_validation=True)
+    with replacing(path) as staged:
         staged.write_text(text, encoding="utf-8")
+
+
+def _settings(args: jsonargparse.Namespace) -> jsonargparse.Namespace:
+    """The options of `config_parser` alone: what the run is, not what a command does with it."""
+    fields = [field.name for field in dataclasses.fields(TrainConfig)]
+    return jsonargparse.Namespace(**{name: args.clone()[name] for name in fields})
 
 
 def _preview(denoiser: Denoiser, step: int, *, config: PreviewConfig, info: ModelInfo, folder: RunFolder) -> None:

@@ -15,13 +15,14 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
-from unetdiff.data import Batch, PackedDataset, SampleStream
+from unetdiff.data import Batch, PackedDataset
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.model_folder import save_model
 from unetdiff.training import checkpoint
 from unetdiff.training.averages import AveragedWeights, PowerEMA
 from unetdiff.training.averages.snapshots import add_snapshots, rewind
+from unetdiff.training.batches import sample_stream
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.identity import identity
@@ -119,17 +120,8 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         """This process's share of the batches that are left."""
         config, accelerator = self.config, self.accelerator
-        stream = SampleStream(
-            self.data,
-            seed=config.seed,
-            global_batch=config.batch_size,
-            steps=config.steps - self.state.step,
-            start_step=self.state.step,
-            micro_batches=config.accumulation,
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            flip=config.data.flip,
-        )
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        stream = sample_stream(config, self.data, self.state.step, rank, processes)
         return iter(
             DataLoader(
                 stream,
