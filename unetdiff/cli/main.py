@@ -48,6 +48,9 @@ class Command:
 
 COMMANDS = {
     "train": Command(module="unetdiff.cli.train", summary="train a U-Net, or go on with a run"),
+    "verify-resume": Command(
+        module="unetdiff.cli.verify_resume", summary="kill a training again and again, and see that nothing changes"
+    ),
     "sample": Command(module="unetdiff.cli.sample", summary="make images with a model"),
     "reproduce": Command(
         module="unetdiff.cli.reproduce", summary="make a picture of `unetdiff sample` again from what it says of itself"

@@ -93,8 +93,10 @@ def write_config(path: Path, args: jsonargparse.Namespace) -> None:
 
 def _settings(args: jsonargparse.Namespace) -> jsonargparse.Namespace:
     """The options of `config_parser` alone: what the run is, not what a command does with it."""
-    fields = [field.name for field in dataclasses.fields(TrainConfig)]
-    return jsonargparse.Namespace(**{name: args.clone()[name] for name in fields})
+    settings = args.clone()
+    for option in vars(args).keys() - {field.name for field in dataclasses.fields(TrainConfig)}:
+        settings.pop(option)
+    return settings
 
 
 def _preview(denoiser: Denoiser, step: int, *, config: PreviewConfig, info: ModelInfo, folder: RunFolder) -> None:

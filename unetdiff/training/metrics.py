@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unetdiff.atomic import replacing
 
-__all__ = ["MetricsLog"]
+__all__ = ["MetricsLog", "whole_lines"]
 
 
 class MetricsLog:
@@ -14,7 +14,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        kept = [line for line in _lines(path) if _step(line) <= step]
+        kept = [line for line in whole_lines(path) if _step(line) <= step]
         with replacing(path) as staged:
             staged.write_text("".join(kept), encoding="utf-8")
 
@@ -24,7 +24,7 @@ class MetricsLog:
             file.write(json.dumps(record) + "\n")
 
 
-def _lines(path: Path) -> list[str]:
+def whole_lines(path: Path) -> list[str]:
     """Whole lines: a kill can leave the last one unfinished."""
     if not path.exists():
         return []
