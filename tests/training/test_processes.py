@@ -8,47 +8,116 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from unetdiff.errors import InputError
 from unetdiff.losses import EDMObjective, Uncertainty
+from unetdiff.training.averages import PowerEMA
 from unetdiff.training.loop import Trainer
+from unetdiff.training.sample_order import sample_order
 
-TRAIN = Path(__file__).parents[2] / "train.py"
+ROOT = Path(__file__).parents[2]
+FILES = ("weights", "log_variance", "ema-0.05", "ema-0.1", "optimizer")
+
+
+@pytest.fixture
+def run(small_run, model):
+    """Without dropout, whose masks are the process's own; Adam's eps is above the rounding of gradients near zero."""
+    config = small_run(
+        "one",
+        model=replace(model, resnet=replace(model.resnet, dropout=0.0)),
+        objective=EDMObjective(uncertainty=Uncertainty(channels=8)),
+        ema=PowerEMA(snapshot_every=3),
+        steps=5,
+        checkpoint_every=1,
+        keep_checkpoints=5,
+    )
+    return replace(config, optimizer=replace(config.optimizer, decay="none", eps=1e-4))
+
+
+@pytest.fixture
+def settings(run, tmp_path):
+    """The options of `run`, in one place where the command can read them, for two processes."""
+    values = {
+        "out": str(tmp_path / "two"),
+        "model": run.model.to_dict(),
+        "objective": {"class_path": "EDMObjective", "init_args": {"uncertainty": {"channels": 8}}},
+        "optimizer": {"lr": 1e-3, "eps": 1e-4, "warmup_steps": 2, "weight_decay": 0.01},
+        "ema": {"class_path": "PowerEMA", "init_args": {"snapshot_every": 3}},
+        "preview": {"every": 3, "rows": 1, "columns": 1, "steps": 1},
+        **{name: getattr(run, name) for name in ("batch_size", "num_workers", "log_every", "seed", "checkpoint_every")},
+    }
+    (tmp_path / "two.yaml").write_text(json.dumps(values))
+    return tmp_path / "two.yaml"
+
+
+@pytest.fixture
+def launch_ddp():
+    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", str(ROOT / "train.py")]
+    return [sys.executable, "-m", *launch]
+
+
+@pytest.fixture
+def launch_fsdp():
+    options = ["--config_file", str(ROOT / "configs" / "fsdp.yaml"), "--main_process_port", "0"]
+    launch = ["accelerate.commands.launch", *options, str(Path(__file__).with_name("fsdp_on_cpu.py"))]
+    return [sys.executable, "-m", *launch]
 
 
 def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def assert_close(one, two):
+    for name in FILES:
+        expected, found = (load_file(folder / f"{name}.safetensors") for folder in (one, two))
+        for key in ("exp_avg", "exp_avg_sq", ""):
+            names = [tensor for tensor in expected if tensor.endswith(key)]
+            scale = max([expected[tensor].abs().max() for tensor in names], default=0)
+            for tensor in names:
+                torch.testing.assert_close(found[tensor], expected[tensor], rtol=0, atol=float(scale) * 1e-5)
+
+
 @pytest.mark.slow
-def test_two_processes_equal_one(small_run, data, model, tmp_path):
-    config = small_run(
-        "one",
-        model=replace(model, resnet=replace(model.resnet, dropout=0.0)),
-        objective=EDMObjective(uncertainty=Uncertainty(channels=8)),
-        steps=3,
-    )
-    Trainer(config, data).fit()
-    # The options of `config`, in one place where the command can read them.
-    settings = {
-        "out": str(tmp_path / "two"),
-        "model": config.model.to_dict(),
-        "objective": {"class_path": "EDMObjective", "init_args": {"uncertainty": {"channels": 8}}},
-        "optimizer": {"lr": 1e-3, "warmup_steps": 2, "decay": "linear", "weight_decay": 0.01},
-        "preview": {"every": 0},
-        **{name: getattr(config, name) for name in ("steps", "batch_size", "num_workers", "log_every", "seed")},
-    }
-    (tmp_path / "two.yaml").write_text(json.dumps(settings))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(TRAIN)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, "--config", str(tmp_path / "two.yaml")], env=environment, check=True, capture_output=True)
-    one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
-    assert [line["lr"] for line in two] == [line["lr"] for line in one]
-    for key in ("loss", "grad_norm"):
-        assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=1e-4)
+@pytest.mark.parametrize("launch", ["launch_ddp", "launch_fsdp"])
+def test_one_process_then_two_then_one_equal_one(run, settings, data, tmp_path, launch, request):
+    """Gradients, too: Adam's first moment is a mean of them."""
+    Trainer(run, data).fit()
+    one, two = tmp_path / "one", tmp_path / "two"
+    options = ["--config", str(settings), "--steps", "3", "--resume", str(one / "checkpoints" / "step-0000001")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run([*request.getfixturevalue(launch), *options], env=environment, check=True, capture_output=True)
+    last = Trainer(replace(run, out=two), data)
+    last.resume(two / "checkpoints" / "step-0000003")
+    last.fit()
+    for step in (2, 3, 5):
+        assert_close(*(folder / "checkpoints" / f"step-{step:07d}" for folder in (one, two)))
+    for key in ("loss", "grad_norm", "lr"):
+        expected = [line[key] for line in metrics(one)[1:]]
+        assert [line[key] for line in metrics(two)] == pytest.approx(expected, rel=1e-5)
+    for folder in ("averages", "model/unet"):
+        assert len({tuple(sorted(path.name for path in (out / folder).iterdir())) for out in (one, two)}) == 1
+    assert (two / "samples" / "step-0000003.png").exists()
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_order_and_noise_do_not_depend_on_processes_and_restarts(run, data, accumulation):
+    expected = sample_order(run, data, [0], processes=1)
+    assert len(set(expected)) == run.steps
+    parted = replace(run, accumulation=accumulation)
+    for processes in (1, 2, 4):
+        assert sample_order(parted, data, [0, 2, 2, 3], processes) == expected
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(small_run, data, monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
     with pytest.raises(InputError, match=r"batch_size: expected a multiple of 6 \(accumulation x processes\), got 8"):
         Trainer(small_run(accumulation=2), data)
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(small_run, data, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
+    with pytest.raises(InputError, match=r"processes: expected the 2 that were started, got 1; .*ACCELERATE_USE_CPU"):
+        Trainer(small_run(), data)

@@ -4,6 +4,7 @@ A step's noise is keyed on the global index of its samples and its dropout on (s
 was stopped and goes on makes the same numbers as one that was not.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
@@ -32,6 +34,7 @@ from unetdiff.training.metrics import MetricsLog
 from unetdiff.training.optimizer import build_optimizer
 from unetdiff.training.progress import progress
 from unetdiff.training.run_folder import RunFolder
+from unetdiff.training.sharding import gather, is_sharded, scatter
 from unetdiff.training.step import OptimizerStep
 from unetdiff.training.summary import check_fit, model_info
 from unetdiff.unet import UNet
@@ -51,7 +54,7 @@ class Trainer:
         self.folder = RunFolder(config.out)
         self.identity = identity(config, data)
         self.accelerator = _accelerator(config)
-        self.state = self._build()
+        self.state = self._build(self.accelerator.device)
         self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
 
     @property
@@ -61,7 +64,13 @@ class Trainer:
 
     def resume(self, start: Path) -> None:
         """Go on from a checkpoint instead of the beginning."""
-        checkpoint.restore(start, self.state, self.identity)
+        if not is_sharded(self.state.unet):
+            checkpoint.restore(start, self.state, self.identity)
+            return
+        state = self._build(torch.device("cpu"))
+        state.scaler = self.state.scaler
+        checkpoint.restore(start, state, self.identity)
+        scatter(state, self.state)
 
     def fit(self) -> bool:
         """Train up to `config.steps`; False if a signal stopped it before. Either way the run folder is complete."""
@@ -84,20 +93,19 @@ class Trainer:
                     record = meter.record(state.step, update.lr)
                     log.append(asdict(record))
                     display.record(record)
-                if main:
-                    self._add_snapshots()
-                if main and (stopped or self._due(config.checkpoint_every)):
+                self._add_snapshots()
+                if stopped or self._due(config.checkpoint_every):
                     self._save()
-                if main and self.preview is not None and self._due(config.preview.every):
-                    self.preview(Denoiser(state.ema.model, config.objective.preconditioning).eval(), state.step)
+                if self.preview is not None and self._due(config.preview.every):
+                    self._show(self.preview)
         self.accelerator.end_training()
         return state.step >= config.steps
 
-    def _build(self) -> TrainingState:
-        """Everything that training changes, as it is before the first step, on the device."""
+    def _build(self, device: torch.device) -> TrainingState:
+        """Everything that training changes, as it is before the first step."""
         config = self.config
         torch.manual_seed(config.seed)
-        unet = UNet(config.model).to(self.accelerator.device).train()
+        unet = UNet(config.model).to(device).train()
         if config.channels_last:
             unet.to(memory_format=torch.channels_last)
         ema = AveragedWeights(unet, config.ema)
@@ -107,7 +115,7 @@ class Trainer:
             unet.compile_blocks()
         parameters, log_variance = list(unet.named_parameters()), None
         if config.objective.uncertainty is not None:
-            log_variance = config.objective.uncertainty.build().to(self.accelerator.device)
+            log_variance = config.objective.uncertainty.build().to(device)
             parameters.extend(log_variance.named_parameters(prefix="log_variance"))
         return TrainingState(
             unet=unet,
@@ -141,17 +149,37 @@ class Trainer:
         flag = torch.tensor(float(requested), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum"))
 
+    def _whole_state(self) -> TrainingState | None:
+        """What the process that writes needs, None on the others; all ask for it together, as it may be sharded."""
+        if not is_sharded(self.state.unet):
+            return self.state if self.is_main else None
+        state = self._build(torch.device("cpu"))
+        gather(self.state, state)
+        return state if self.is_main else None
+
+    def _show(self, preview: Preview) -> None:
+        """Let the averaged weights show what they can do."""
+        state = self._whole_state()
+        if state is not None:
+            denoiser = Denoiser(state.ema.model, self.config.objective.preconditioning).to(self.accelerator.device)
+            preview(denoiser.eval(), state.step)
+
     def _add_snapshots(self) -> None:
         """Store the averages when it is time; before the checkpoint of this step, so that it never lacks them."""
-        ema, state = self.config.ema, self.state
-        if isinstance(ema, PowerEMA) and ema.snapshot_every and self._due(ema.snapshot_every):
+        ema = self.config.ema
+        if not (isinstance(ema, PowerEMA) and ema.snapshot_every and self._due(ema.snapshot_every)):
+            return
+        state = self._whole_state()
+        if state is not None:
             averages = dict(zip(ema.widths, state.ema.models.values(), strict=True))
             with self._room("snapshots of the averages"):
                 add_snapshots(self.folder.averages, averages, state.step, getattr(torch, ema.snapshot_dtype))
 
     def _save(self) -> None:
         """Refresh the model folder, then the checkpoint: one that exists never has an older model beside it."""
-        folder, state = self.folder, self.state
+        folder, state = self.folder, self._whole_state()
+        if state is None:
+            return
         with self._room("a checkpoint"):
             save_model(folder.model, state.ema.model, model_info(self.config, self.data, state.step))
             checkpoint.save(folder.checkpoints, state, self.identity)
@@ -178,8 +206,21 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     if config.mixed_precision != "no" and not accelerator.native_amp:  # accelerate trains in float32 then
         device = accelerator.device.type
         raise InputError(f"mixed_precision: expected what a {device} can do, got {config.mixed_precision}")
+    _check_processes(accelerator)
     parts = config.accumulation * accelerator.num_processes
     if config.batch_size % parts:
         expected = f"a multiple of {parts} (accumulation x processes)"
         raise InputError(f"batch_size: expected {expected}, got {config.batch_size}")
     return accelerator
+
+
+def _check_processes(accelerator: Accelerator) -> None:
+    """Raise InputError where processes were started that accelerate does not see, or share out in an older way."""
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes < started:
+        hint = "without a GPU, ACCELERATE_USE_CPU=true makes them one training"
+        raise InputError(
+            f"processes: expected the {started} that were started, got {accelerator.num_processes}; {hint}"
+        )
+    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise InputError("fsdp_version: expected 2 in accelerate's configuration, got 1")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unetdiff.training.config import OptimizerConfig
 
-__all__ = ["build_optimizer", "learning_rate", "optimizer_tensors"]
+__all__ = ["build_optimizer", "clear_memory", "learning_rate", "optimizer_tensors"]
 
 
 def build_optimizer(
@@ -30,13 +30,20 @@ def build_optimizer(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    for _, parameter in named:  # now instead of at the first step, so that a checkpoint always finds its place
-        optimizer.state[parameter] = {
-            "step": torch.zeros((), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
+    clear_memory(optimizer)  # now instead of at the first step, so that a checkpoint always finds its place
     return optimizer
+
+
+def clear_memory(optimizer: torch.optim.Optimizer) -> None:
+    """What Adam remembers of each parameter, as it is before the first step."""
+    optimizer.state.clear()
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:

@@ -17,6 +17,7 @@ from unetdiff.losses import DenoisingLoss
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.optimizer import learning_rate
+from unetdiff.training.sharding import is_sharded, shard, whole
 from unetdiff.unet import NULL_CLASS
 
 __all__ = ["OptimizerStep", "Update"]
@@ -41,6 +42,8 @@ class OptimizerStep:
         denoiser = Denoiser(state.unet, config.objective.preconditioning)
         loss = DenoisingLoss(denoiser, config.objective, state.log_variance).train()
         self.denoising_loss, self.optimizer = accelerator.prepare(loss, state.optimizer)
+        if is_sharded(state.unet):
+            shard(state)
 
     def __call__(self, batches: Iterator[Batch]) -> Update:
         """Take one batch per part of the accumulation.
@@ -53,7 +56,7 @@ class OptimizerStep:
         clip_norm = math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm
         grad_norm = self.accelerator.clip_grad_norm_(self.denoising_loss.parameters(), clip_norm)
         lr = learning_rate(config.optimizer, state.step, config.steps)
-        update = Update(loss=loss.item(), grad_norm=grad_norm.item(), lr=lr)
+        update = Update(loss=loss.item(), grad_norm=whole(grad_norm).item(), lr=lr)
         self._require_finite(update)
         for group in self.optimizer.param_groups:
             group["lr"] = lr

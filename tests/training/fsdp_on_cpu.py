@@ -1,0 +1,13 @@
+"""`train.py` under FSDP without a GPU: accelerate shards on accelerators only, torch does it anywhere."""
+
+import sys
+
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+
+from unetdiff.cli.main import main
+
+PartialState(cpu=True)
+PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+main(["train", *sys.argv[1:]])
+assert AcceleratorState().distributed_type == DistributedType.FSDP
