@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# tests/pipelines makes the files that these begin with
-WITH_FILES = [ROOT / "docs" / "guides" / f"{name}.md" for name in ("pretrained", "skip-tuning", "text-to-image")]
+# tests/pipelines and tests/training make the files that these begin with
+BEGUN = ("pretrained", "scaling", "skip-tuning", "text-to-image")
+WITH_FILES = [ROOT / "docs" / "guides" / f"{name}.md" for name in BEGUN]
 
 
 def blocks(page, language):

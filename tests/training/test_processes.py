@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 
 from unetdiff.errors import InputError
 from unetdiff.losses import EDMObjective, Uncertainty
+from unetdiff.training import loop
 from unetdiff.training.averages import PowerEMA
 from unetdiff.training.loop import Trainer
 from unetdiff.training.sample_order import sample_order
@@ -121,3 +123,9 @@ def test_processes_that_do_not_know_of_each_other_are_refused(small_run, data, m
     monkeypatch.delenv("ACCELERATE_USE_CPU")
     with pytest.raises(InputError, match=r"processes: expected the 2 that were started, got 1; .*ACCELERATE_USE_CPU"):
         Trainer(small_run(), data)
+
+
+def test_the_older_fsdp_is_refused():
+    accelerator = SimpleNamespace(num_processes=2, distributed_type="FSDP", is_fsdp2=False)
+    with pytest.raises(InputError, match="fsdp_version: expected 2 in accelerate's configuration, got 1"):
+        loop._check_processes(accelerator)

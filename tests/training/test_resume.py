@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from unetdiff.losses import EDMObjective, Uncertainty
+from unetdiff.training.averages import PowerEMA
 from unetdiff.training.checkpoint import checkpoints
 from unetdiff.training.loop import Trainer
 from unetdiff.training.resume import starting_point
+from unetdiff.training.run_comparison import compare_runs
 
 
 class Killed(BaseException):
@@ -71,10 +73,34 @@ def test_the_learned_uncertainty_goes_on_with_the_rest(small_run, data):
     assert logged(trainer) == logged(reference)
 
 
-def test_worker_processes_change_nothing(small_run, data):
-    reference, _ = train(small_run("whole"), data)
-    trainer, _ = train(small_run("workers", num_workers=1), data)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_processes_change_nothing(small_run, data, workers):
+    """They prefetch batches that a kill throws away."""
+    reference, _ = train(small_run("whole", accumulation=2), data)
+    settings = {"num_workers": workers, "accumulation": 2}
+    with pytest.raises(Killed):
+        train(small_run("workers", **settings), data, kill_after=3)
+    trainer, _ = train(small_run("workers", **settings), data)
     assert_same(trainer, reference)
+    assert logged(trainer) == logged(reference)
+
+
+def test_the_number_of_workers_may_change(small_run, data):
+    reference, _ = train(small_run("whole"), data)
+    with pytest.raises(Killed):
+        train(small_run("killed", num_workers=2), data, kill_after=3)
+    trainer, _ = train(small_run("killed"), data)
+    assert_same(trainer, reference)
+
+
+def test_all_power_function_averages_go_on(small_run, data):
+    averages = {"ema": PowerEMA(widths=(0.05, 0.1), snapshot_every=2), "accumulation": 4}
+    reference, _ = train(small_run("whole", **averages), data)
+    with pytest.raises(Killed):
+        train(small_run("killed", **averages), data, kill_after=5)
+    trainer, _ = train(small_run("killed", **averages), data)
+    assert_same(trainer, reference)
+    assert all(one.equal for one in compare_runs(reference.folder, trainer.folder))
 
 
 def test_a_signal_ends_the_step_and_saves(small_run, data):

@@ -64,11 +64,13 @@ def _compare_metrics(first: RunFolder, second: RunFolder) -> Iterator[Comparison
 
 
 def _logged(run: RunFolder, metric: str) -> dict[str, Tensor]:
-    """A metric by step; null, which is fp16's overflow, as -1."""
-    lines = [json.loads(line) for line in whole_lines(run.metrics)]
+    """A metric by line and step; null, which is fp16's overflow, as -1."""
+    records = [json.loads(line) for line in whole_lines(run.metrics)]
     return {
-        str(line["step"]): torch.tensor(-1.0 if line[metric] is None else line[metric], dtype=torch.float64)
-        for line in lines
+        f"{line}:{record['step']}": torch.tensor(
+            -1.0 if record[metric] is None else record[metric], dtype=torch.float64
+        )
+        for line, record in enumerate(records)
     }
 
 
