@@ -8,9 +8,27 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from unetdiff.conditioning.labels import ClassLabels
 from unetdiff.data import Batch, DataConfig, SampleStream, prepare
+from unetdiff.data.keyed import Purpose
 
-NAMES = [field.name for field in dataclasses.fields(Batch)]
+NAMES = [field.name for field in dataclasses.fields(Batch) if field.name != "condition"]
+
+
+class Asked:
+    """A condition that shows what it is asked for."""
+
+    def take(self, rows, dropped):
+        return {"row": torch.from_numpy(rows), "dropped": torch.from_numpy(dropped)}
+
+
+class Drawn:
+    """A condition that shows its draws."""
+
+    purpose = Purpose.CONCAT
+
+    def make(self, images, draws):
+        return images, {"drawn": torch.tensor([draw.random() for draw in draws])}
 
 
 @pytest.fixture
@@ -26,16 +44,21 @@ def unlabelled(tmp_path):
 
 
 def stream(data, *, steps=2, **settings):
-    return SampleStream(data, **{"seed": 3, "global_batch": 24, "steps": steps, **settings})
+    conditions = {"rows": [Asked()], "pictures": [Drawn()], "dropout": 0.3}
+    return SampleStream(data, **{"seed": 3, "global_batch": 24, "steps": steps, **conditions, **settings})
 
 
 def assert_equal(a, b):
     for name in NAMES:
         torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=0, atol=0)
+    torch.testing.assert_close(a.condition, b.condition, rtol=0, atol=0)
 
 
 def joined(batches):
-    return Batch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in NAMES})
+    condition = {name: torch.cat([batch.condition[name] for batch in batches]) for name in batches[0].condition}
+    return Batch(
+        **{name: torch.cat([getattr(batch, name) for batch in batches]) for name in NAMES}, condition=condition
+    )
 
 
 def shown(batch):
@@ -76,17 +99,19 @@ def test_workers_give_the_same_batches_in_order(data):
 def test_other_seeds_and_other_steps_give_other_numbers(data):
     first = stream(data)[0]
     for other in (stream(data)[1], stream(data, seed=4)[0]):
-        for name in ("noise", "dropout", "images"):
+        for name in ("noise", "images"):
             assert not torch.equal(getattr(first, name), getattr(other, name))
+        assert (first.condition["drawn"] != other.condition["drawn"]).all()
 
 
 def test_images_are_the_data_scaled_and_labels_are_theirs(data):
-    batch = stream(data, global_batch=400)[0]
+    batch = stream(data, global_batch=400, rows=[ClassLabels(data.labels)], dropout=0.0)[0]
+    labels = batch.condition["class_labels"]
     assert batch.images.dtype == torch.float32
-    assert batch.labels.dtype == torch.int64
+    assert labels.dtype == torch.int64
     pixels = ((batch.images + 1) * 127.5).round().to(torch.uint8).numpy()
     expected = {(image.tobytes(), int(label)) for image, label in zip(data.images, data.labels, strict=True)}
-    assert {(image.tobytes(), int(label)) for image, label in zip(pixels, batch.labels, strict=True)} == expected
+    assert {(image.tobytes(), int(label)) for image, label in zip(pixels, labels, strict=True)} == expected
 
 
 def test_range_of_sixteen_bits_is_minus_one_to_one(unlabelled):
@@ -130,13 +155,33 @@ def test_uniform_stays_inside_the_open_interval(data, monkeypatch):
         assert stream(data, global_batch=1)[0].uniform.item() == expected
 
 
-def test_noise_and_dropout_have_their_distributions(data):
+def test_noise_has_its_distribution(data):
     batch = stream(data, global_batch=2000)[0]
     deviation = 1 / math.sqrt(batch.noise.numel())
     assert abs(batch.noise.mean()) < 4 * deviation
     assert abs(batch.noise.var() - 1) < 4 * math.sqrt(2) * deviation
-    fractions = torch.arange(1, 2001) / 2000
-    assert (batch.dropout.sort().values - fractions).abs().max() < 1.95 / math.sqrt(2000)  # Kolmogorov-Smirnov, 0.1%
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_the_asked_share_of_conditions_is_dropped(data, share):
+    dropped = stream(data, global_batch=2000, dropout=share)[0].condition["dropped"]
+    assert abs(dropped.double().mean() - share) <= 4 * math.sqrt(share * (1 - share) / 2000)
+
+
+def test_a_larger_share_drops_more_of_the_same(data):
+    few, many = (stream(data, global_batch=400, dropout=share)[0].condition["dropped"] for share in (0.2, 0.6))
+    assert (many | ~few).all()
+
+
+def test_a_sample_draws_from_its_key(data):
+    """Runs of earlier versions go on with the same numbers: level, dropout and flip, then the noise."""
+    batch, share = stream(data, flip=True)[1], 1 / 24
+    for row in range(24):
+        generator = np.random.Generator(np.random.Philox(key=np.array([3, 24 + row], dtype=np.uint64)))
+        level, dropout, _ = generator.random(3, dtype=np.float32)
+        assert batch.uniform[row] == pytest.approx((row + level) * share, abs=2**-24)
+        assert batch.condition["dropped"][row] == (dropout < 0.3)
+        assert (batch.noise[row].numpy() == generator.standard_normal((1, 28, 28), dtype=np.float32)).all()
 
 
 def test_flip_mirrors_about_half_and_changes_nothing_else(data):
@@ -145,18 +190,16 @@ def test_flip_mirrors_about_half_and_changes_nothing_else(data):
     mirrored = (plain.images.flip(-1) == flipped.images).flatten(1).all(1)
     assert (same | mirrored).all()
     assert 160 < mirrored.sum() < 240
-    for name in ("labels", "noise", "uniform", "dropout"):
-        assert torch.equal(getattr(plain, name), getattr(flipped, name))
+    assert_equal(dataclasses.replace(plain, images=flipped.images), flipped)
 
 
-def test_without_labels(unlabelled):
-    assert stream(unlabelled)[0].labels is None
+def test_without_conditions(unlabelled):
+    assert stream(unlabelled, rows=(), pictures=())[0].condition == {}
 
 
-def test_moving_a_batch_moves_all_of_it(data, unlabelled):
+def test_moving_a_batch_moves_all_of_it(data):
     moved = stream(data)[0].to("meta")
-    assert all(getattr(moved, name).is_meta for name in NAMES)
-    assert stream(unlabelled)[0].to("meta").labels is None
+    assert all(tensor.is_meta for tensor in [*(getattr(moved, name) for name in NAMES), *moved.condition.values()])
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ def test_the_learning_rate_counts_optimiser_steps(small_run, data, parts):
 
 
 def test_dropped_classes_leave_the_class_embedding_alone(small_run, data):
-    dropped = first_gradient(small_run(class_dropout=1.0), data)["class_embedding.weight"]
-    kept = first_gradient(small_run(class_dropout=0.0), data)["class_embedding.weight"]
+    dropped = first_gradient(small_run(condition_dropout=1.0), data)["class_embedding.weight"]
+    kept = first_gradient(small_run(condition_dropout=0.0), data)["class_embedding.weight"]
     assert dropped.abs().max() == 0
     assert (kept.abs().sum(dim=1) > 0).any()
 

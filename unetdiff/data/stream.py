@@ -1,14 +1,14 @@
 """Training batches as a pure function of (seed, global sample index).
 
 Position p of step s is the global sample g = s * global_batch + p. Epoch e = g // N shows every image once, in an order
-drawn from (seed, e). The noise, the noise level, the class dropout and the flip of sample g come from a counter-based
-generator (Philox) whose key is (seed, g). So an image sees the same noise whatever the number of ranks, micro-batches
-and workers, and a resumed run goes on as if it had never stopped.
+drawn from (seed, e). The noise, the noise level, the flip, the dropout of the condition and all that conditions draw
+come from generators keyed on (seed, g). So an image sees the same noise whatever the number of ranks, micro-batches and
+workers, and a resumed run goes on as if it had never stopped.
 
 Noise levels are stratified over the global batch: u_p = (p + U) / global_batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from unetdiff.data.conditions import PictureCondition, RowCondition
 from unetdiff.data.dataset import PackedDataset
+from unetdiff.data.keyed import keyed
 
 __all__ = ["Batch", "SampleStream"]
 
@@ -31,17 +33,15 @@ class Batch:
 
     Attributes:
         images: (B,C,H,W) float32 in [-1, 1].
-        labels: (B,) int64, or None without classes.
+        condition: Keywords of a denoiser, a row for each image; the null condition where the draw dropped it.
         noise: (B,C,H,W) float32, standard normal.
         uniform: (B,) float32 inside (0, 1), stratified over the global batch.
-        dropout: (B,) float32, uniform in [0, 1).
     """
 
     images: Tensor
-    labels: Tensor | None
+    condition: Mapping[str, Tensor]
     noise: Tensor
     uniform: Tensor
-    dropout: Tensor
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch on another device."""
@@ -54,10 +54,9 @@ class Batch:
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(
             images=function(self.images),
-            labels=None if self.labels is None else function(self.labels),
+            condition={name: function(tensor) for name, tensor in self.condition.items()},
             noise=function(self.noise),
             uniform=function(self.uniform),
-            dropout=function(self.dropout),
         )
 
 
@@ -80,8 +79,26 @@ class SampleStream(Dataset[Batch]):
         rank: int = 0,
         world_size: int = 1,
         flip: bool = False,
+        rows: Sequence[RowCondition] = (),
+        pictures: Sequence[PictureCondition] = (),
+        dropout: float = 0.0,
     ) -> None:
-        """`steps` counts from `start_step` on; `flip` mirrors half of the samples."""
+        """Set up what decides a batch.
+
+        Args:
+            data: The images.
+            seed: Of all draws.
+            global_batch: Images of a step, of all processes.
+            steps: How many, counted from `start_step` on.
+            start_step: The first one.
+            micro_batches: Parts of a process's share.
+            rank: This process.
+            world_size: How many processes there are.
+            flip: Mirror half of the samples.
+            rows: Conditions that the data give; one draw drops them all together.
+            pictures: Conditions made of the pictures, each of what the one before it leaves; they are never dropped.
+            dropout: Share of the samples whose conditions are dropped.
+        """
         if seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {seed}")
         if global_batch < 1 or global_batch % (micro_batches * world_size):
@@ -91,6 +108,7 @@ class SampleStream(Dataset[Batch]):
             )
         self.data = data
         self.seed, self.flip = seed, flip
+        self.rows, self.pictures, self.dropout = rows, pictures, dropout
         self.global_batch, self.micro_batches = global_batch, micro_batches
         self.rank, self.world_size = rank, world_size
         self.start_step, self.steps = start_step, steps
@@ -102,34 +120,48 @@ class SampleStream(Dataset[Batch]):
         if not 0 <= item < len(self):
             raise IndexError(item)
         step, micro = divmod(item, self.micro_batches)
-        rows = self.global_batch // (self.micro_batches * self.world_size)
-        positions = (micro * self.world_size + self.rank) * rows + np.arange(rows)
+        share = self.global_batch // (self.micro_batches * self.world_size)
+        positions = (micro * self.world_size + self.rank) * share + np.arange(share)
         samples = (self.start_step + step) * self.global_batch + positions
         draws = [self._draw(sample) for sample in samples.tolist()]
         uniform, dropout, mirror = np.stack([numbers for numbers, _ in draws]).T
-        images, labels = self._take(samples, mirror < 0.5)
+        rows = self._rows(samples)
+        images, condition = self._pictured(self._images(rows, mirror < 0.5), samples)
+        for row_condition in self.rows:
+            condition |= row_condition.take(rows, dropout < self.dropout)
         return Batch(
             images=images,
-            labels=labels,
+            condition=condition,
             noise=torch.from_numpy(np.stack([noise for _, noise in draws])),
             uniform=_inside((positions + uniform) / self.global_batch),
-            dropout=torch.from_numpy(dropout.copy()),
         )
 
     def _draw(self, sample: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Three uniform numbers (noise level, dropout, flip) and the noise of one global sample."""
-        generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, sample], dtype=np.uint64)))
+        generator = keyed(self.seed, sample)
         numbers = generator.random(3, dtype=np.float32)
         return numbers, generator.standard_normal(self.data.images.shape[1:], dtype=np.float32)
 
-    def _take(self, samples: NDArray[np.int64], mirror: NDArray[np.bool_]) -> tuple[Tensor, Tensor | None]:
+    def _rows(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which image of the dataset each global sample is."""
         epochs, places = np.divmod(samples, len(self.data))
-        rows = [_order(self.seed, int(e), len(self.data))[i] for e, i in zip(epochs, places, strict=True)]
+        orders = (_order(self.seed, epoch, len(self.data)) for epoch in epochs.tolist())
+        return np.array([order[place] for order, place in zip(orders, places, strict=True)])
+
+    def _images(self, rows: NDArray[np.int64], mirror: NDArray[np.bool_]) -> Tensor:
         pixels = self.data.images[rows]
         if self.flip:
             pixels[mirror] = pixels[mirror, ..., ::-1]
-        images = torch.from_numpy(pixels.astype(np.float32) / (self.data.white / 2) - 1)
-        return images, None if self.data.labels is None else torch.from_numpy(self.data.labels[rows])
+        return torch.from_numpy(pixels.astype(np.float32) / (self.data.white / 2) - 1)
+
+    def _pictured(self, images: Tensor, samples: NDArray[np.int64]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The images as the conditions that are made of them leave them, and what these say."""
+        condition: dict[str, Tensor] = {}
+        for picture in self.pictures:
+            draws = [keyed(self.seed, sample, picture.purpose) for sample in samples.tolist()]
+            images, keywords = picture.make(images, draws)
+            condition |= keywords
+        return images, condition
 
 
 @lru_cache(maxsize=2)  # a batch may end one epoch and begin the next

@@ -64,8 +64,8 @@ class TrainConfig:
     """One run. All counts are in optimiser steps, each over `batch_size` images of all processes together.
 
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
-    which the model folder holds. `class_dropout`: share of images that train the null class (for classifier-free
-    guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
+    which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
+    together (for classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
     """
 
     out: Path
@@ -79,7 +79,7 @@ class TrainConfig:
     steps: int = 100_000
     batch_size: int = 128
     accumulation: int = 1
-    class_dropout: float = 0.1
+    condition_dropout: float = 0.1
     num_workers: int = 1
     log_every: int = 50
     checkpoint_every: int = 1000
@@ -94,7 +94,7 @@ class TrainConfig:
             require(getattr(self, name) >= 1, name, "a positive number", getattr(self, name))
         for name in ("seed", "num_workers", "checkpoint_every"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        require(0 <= self.class_dropout <= 1, "class_dropout", "a probability", self.class_dropout)
+        require(0 <= self.condition_dropout <= 1, "condition_dropout", "a probability", self.condition_dropout)
         warmup = self.optimizer.warmup_steps
         require(warmup < self.steps, "optimizer.warmup_steps", f"fewer than the run's {self.steps} steps", warmup)
         divides = self.batch_size % self.accumulation == 0

@@ -26,6 +26,7 @@ from unetdiff.training.averages import AveragedWeights, PowerEMA
 from unetdiff.training.averages.snapshots import add_snapshots, rewind
 from unetdiff.training.batches import sample_stream
 from unetdiff.training.checkpoint import TrainingState
+from unetdiff.training.conditions import row_conditions
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.identity import identity
 from unetdiff.training.interrupt import StopRequest, ignore_signals
@@ -51,6 +52,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, data: PackedDataset, preview: Preview | None = None) -> None:
         check_fit(config, data)
         self.config, self.data, self.preview = config, data, preview
+        self.rows = row_conditions(config, data)
         self.folder = RunFolder(config.out)
         self.identity = identity(config, data)
         self.accelerator = _accelerator(config)
@@ -129,7 +131,7 @@ class Trainer:
         """This process's share of the batches that are left."""
         config, accelerator = self.config, self.accelerator
         rank, processes = accelerator.process_index, accelerator.num_processes
-        stream = sample_stream(config, self.data, self.state.step, rank, processes)
+        stream = sample_stream(config, self.data, self.rows, self.state.step, rank, processes)
         return iter(
             DataLoader(
                 stream,

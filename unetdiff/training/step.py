@@ -18,7 +18,6 @@ from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.optimizer import learning_rate
 from unetdiff.training.sharding import is_sharded, shard, whole
-from unetdiff.unet import NULL_CLASS
 
 __all__ = ["OptimizerStep", "Update"]
 
@@ -81,12 +80,8 @@ class OptimizerStep:
         return mean
 
     def _loss(self, batch: Batch) -> Tensor:
-        labels = None
-        if self.config.model.num_classes is not None:
-            assert batch.labels is not None
-            labels = batch.labels.where(batch.dropout >= self.config.class_dropout, NULL_CLASS)
         sigma = self.config.objective.sigma(batch.uniform)
-        losses: Tensor = self.denoising_loss(batch.images, batch.noise, sigma, class_labels=labels)
+        losses: Tensor = self.denoising_loss(batch.images, batch.noise, sigma, **batch.condition)
         return losses.mean()
 
     def _seed(self, part: int) -> None:

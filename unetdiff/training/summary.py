@@ -20,6 +20,9 @@ def check_fit(config: TrainConfig, data: PackedDataset) -> None:
         _require(data.labels is not None, "model.num_classes", f"null, as {source} has no labels", model.num_classes)
         last = -1 if data.labels is None else int(data.labels.max())
         _require(last < model.num_classes, "model.num_classes", f"labels 0 to {last} of {source}", model.num_classes)
+    if model.vector_channels is not None:
+        width = None if data.vectors is None else data.vectors.shape[1]
+        _require(model.vector_channels == width, "model.vector_channels", f"{width} as {source}", model.vector_channels)
 
 
 def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo:
@@ -38,7 +41,7 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
             "optimiser": config.optimizer.kind,
             "learning rate": config.optimizer.lr,
             "average": repr(config.ema),
-            "class dropout": config.class_dropout,
+            "condition dropout": config.condition_dropout,
             "seed": config.seed,
         },
     )

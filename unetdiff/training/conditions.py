@@ -1,0 +1,21 @@
+"""From a run's configuration and its data to the conditions that a stream hands over."""
+
+from unetdiff.conditioning.labels import ClassLabels
+from unetdiff.conditioning.vectors import Vectors
+from unetdiff.data import PackedDataset
+from unetdiff.data.conditions import RowCondition
+from unetdiff.training.config import TrainConfig
+
+__all__ = ["row_conditions"]
+
+
+def row_conditions(config: TrainConfig, data: PackedDataset) -> tuple[RowCondition, ...]:
+    """What the network takes of what is known of each image; `check_fit` has seen that it is known."""
+    conditions: list[RowCondition] = []
+    if config.model.num_classes is not None:
+        assert data.labels is not None
+        conditions.append(ClassLabels(data.labels))
+    if config.model.vector_channels is not None:
+        assert data.vectors is not None
+        conditions.append(Vectors(data.vectors))
+    return tuple(conditions)
