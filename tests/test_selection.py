@@ -69,16 +69,26 @@ def test_a_class_out_of_range_is_refused(text):
 
 def test_prompts_are_the_one_given_and_the_lines_of_a_file(tmp_path):
     (tmp_path / "prompts.txt").write_text("a red fox \n\nein Füchslein\n", encoding="utf-8")
-    assert select_prompts("a crow", tmp_path / "prompts.txt") == ("a crow", "a red fox", "ein Füchslein")
+    assert select_prompts("a crow", str(tmp_path / "prompts.txt")) == ("a crow", "a red fox", "ein Füchslein")
     assert select_prompts("", None) == ("",)
     assert select_prompts(None, None) == ()
+
+
+@pytest.mark.parametrize("text", ["a red apple", "long " * 100, "what/is this?"])
+def test_what_is_no_file_is_a_prompt(text):
+    assert select_prompts(None, text) == (text.strip(),)
+
+
+def test_a_missing_file_of_prompts_is_refused(tmp_path):
+    with pytest.raises(InputError, match="^prompts: a file .* expected, got .*none.txt: No such file"):
+        select_prompts(None, str(tmp_path / "none.txt"))
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"\n \n", "a text in each line"), (b"\xff\xfe\xfa", "UTF-8")])
 def test_a_file_without_prompts_is_refused(tmp_path, content, message):
     (tmp_path / "prompts.txt").write_bytes(content)
     with pytest.raises(InputError, match=message):
-        select_prompts(None, tmp_path / "prompts.txt")
+        select_prompts(None, str(tmp_path / "prompts.txt"))
 
 
 @given(st.lists(st.integers(0, 99), min_size=1, unique=True), st.integers(1, 5))

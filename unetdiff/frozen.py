@@ -1,6 +1,7 @@
 """Networks beside the U-Net, text encoders and autoencoders: loaded whole or refused, and never trained."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,21 @@ from unetdiff.weight_source import contained, refusal
 
 __all__ = ["load_frozen"]
 
+NOTHING = r"(?!)"
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_frozen(kind: type[Network], folder: Path, dtype: torch.dtype = torch.float32) -> Network:
+def load_frozen(
+    kind: type[Network], folder: Path, dtype: torch.dtype = torch.float32, *, not_used: str = NOTHING
+) -> Network:
     """A network of diffusers or transformers: in evaluation mode, without gradients of its weights.
+
+    Args:
+        kind: its class.
+        folder: where its configuration and weights are.
+        dtype: of the weights.
+        not_used: pattern of the names of tensors that may be missing or too many, since nothing is asked of them.
 
     Raises:
         InputError: a file that is missing or damaged, or weights that do not fit the configuration.
@@ -36,7 +47,10 @@ def load_frozen(kind: type[Network], folder: Path, dtype: torch.dtype = torch.fl
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise refusal(folder, error) from error
     misshaped = [_misshaped(entry) for entry in found["mismatched_keys"]]
-    require_fit(str(folder), list(found["missing_keys"]), list(found["unexpected_keys"]), misshaped)
+    missing, unexpected = (
+        [name for name in found[keys] if not re.match(not_used, name)] for keys in ("missing_keys", "unexpected_keys")
+    )
+    require_fit(str(folder), missing, unexpected, misshaped)
     frozen: Network = network.eval().requires_grad_(False)
     return frozen
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from unetdiff.plain import from_plain, require, to_plain
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict, preconditioning_to_dict
 
-__all__ = ["JSON", "DataInfo", "ModelInfo"]
+__all__ = ["JSON", "DataInfo", "ModelInfo", "TextInfo"]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 
@@ -35,18 +35,34 @@ class DataInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextInfo:
+    """The text encoder whose tokens the network attends to: its folder or repository, and a hash of its files."""
+
+    encoder: str
+    context: int
+    sha256: str
+
+
+PARTS = {"text": TextInfo}
+"""What some networks need beside; `denoiser.json` has the keys of those that are there."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What a network needs beside its weights to denoise and to sample; `training` is a summary for readers."""
 
     preconditioning: Preconditioning
     data: DataInfo
+    text: TextInfo | None = None
     training: Mapping[str, JSON] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for denoiser.json; `from_dict` is its inverse."""
+        parts = {name: getattr(self, name) for name in PARTS}
         return {
             "preconditioning": preconditioning_to_dict(self.preconditioning),
             "data": to_plain(self.data),
+            **{name: to_plain(part) for name, part in parts.items() if part is not None},
             "training": dict(self.training),
         }
 
@@ -58,9 +74,11 @@ class ModelInfo:
             ValueError: a missing or unknown key, or a value that a field cannot take.
         """
         expected = {"preconditioning", "data", "training"}
-        require(set(values) == expected, "denoiser", f"the keys {sorted(expected)}", sorted(values))
+        fits = expected <= set(values) <= expected | set(PARTS)
+        require(fits, "denoiser", f"the keys {sorted(expected)}, maybe {sorted(PARTS)}", sorted(values))
         return cls(
             preconditioning=preconditioning_from_dict(values["preconditioning"]),
             data=from_plain(DataInfo, values["data"], "data"),
+            **{name: from_plain(kind, values[name], name) for name, kind in PARTS.items() if name in values},
             training=values["training"],
         )

@@ -1,6 +1,7 @@
 """Which classes, seeds and prompts: "0-9", "3,5,8-11", "Sneaker" to numbers, a file to its lines."""
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -30,11 +31,11 @@ def select_classes(text: str | None, names: Sequence[str]) -> tuple[int, ...]:
     return _unique(chosen)
 
 
-def select_prompts(prompt: str | None, file: Path | None) -> tuple[str, ...]:
-    """The prompt, then the lines of the file that are not empty."""
-    lines = [] if file is None else _lines(file)
-    if file is not None and not any(lines):
-        raise InputError(f"prompts: a text in each line of {file} expected, got none")
+def select_prompts(prompt: str | None, prompts: str | None) -> tuple[str, ...]:
+    """The prompt, then the lines of the file `prompts` that are not empty, or what it says where it is no file."""
+    lines = [] if prompts is None else _lines(prompts)
+    if prompts is not None and not any(lines):
+        raise InputError(f"prompts: a text in each line of {prompts} expected, got none")
     return ((prompt,) if prompt is not None else ()) + tuple(line for line in lines if line)
 
 
@@ -47,9 +48,14 @@ def way_through(seeds: Sequence[int], steps: int) -> list[tuple[int, Towards | N
     return [*places, (seeds[-1], None)]
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(prompts: str) -> list[str]:
+    if not (prompts.endswith(".txt") or os.path.isfile(prompts)):  # where pathlib raises at a long text
+        return [prompts.strip()]
+    file = Path(prompts)
     try:
         return [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise InputError(f"prompts: a file with a text in each line expected, got {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"prompts: text in UTF-8 expected, {file} holds something else") from error
 

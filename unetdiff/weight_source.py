@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from unetdiff.errors import InputError
 
-__all__ = ["contained", "find_network", "read_json", "refusal", "require_weights"]
+__all__ = ["REPOSITORY", "contained", "find_network", "read_json", "refusal", "require_weights"]
 
 CONVERTERS = {".pkl": "unetdiff convert edm", ".pt": "unetdiff convert guided", ".pth": "unetdiff convert guided"}
 STEM = "diffusion_pytorch_model"

@@ -24,14 +24,14 @@ class AskedOptions:
     Attributes:
         classes: Numbers, ranges or names, such as 0-4,7,Sneaker; all classes without it.
         prompt: A text, for a model of texts.
-        prompts: A file with a text in each line.
+        prompts: A file with a text in each line, or a text itself.
         seeds: Numbers or ranges; every class or prompt is sampled with every seed.
         interpolate: Steps from the noise of each seed to that of the next.
     """
 
     classes: str | None = None
     prompt: str | None = None
-    prompts: Path | None = None
+    prompts: str | None = None
     seeds: str = "0-9"
     interpolate: int = 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unetdiff.conditioning.text_encoder import load_encoder
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.latents import Codec, load_codec
@@ -35,17 +36,20 @@ class LoadedModel:
     codec: Codec | None
 
     @classmethod
-    def load(cls, name_or_folder: str | Path | None, device: torch.device | str) -> "LoadedModel":
-        """What `find_model` finds.
+    def load(
+        cls, name_or_folder: str | Path | None, device: torch.device | str, text_encoder: str | None = None
+    ) -> "LoadedModel":
+        """What `find_model` finds; `text_encoder` is where that lies now, if not where it was in training.
 
         Raises:
             InputError: a file that is missing, damaged, or of another kind of model.
         """
         folder = find_model(name_or_folder)
         denoiser, info = load_model(folder, device)
-        text, codec = load_text(folder, device), load_codec(folder, device)
+        text = load_text(folder, device) if info.text is None else load_encoder(info.text, text_encoder, device)
+        codec = load_codec(folder, device)
         if text is None and denoiser.unet.config.cross_attention_dim is not None:
-            raise InputError(f"{folder}: a text encoder expected, which this network attends to, got no tokenizer/")
+            raise InputError(f"{folder}: a text encoder expected, which this network attends to, got none")
         return cls(folder=folder, denoiser=denoiser, info=info, text=text, codec=codec)
 
     @cached_property

@@ -38,6 +38,7 @@ class OutputOptions:
     """Output.
 
     Attributes:
+        text_encoder: Folder of the text encoder, if it is not where it was in training.
         out: Samples folder; what is there already is not made again.
         batch_size: Images at a time.
         device: auto is the GPU if there is one.
@@ -45,6 +46,7 @@ class OutputOptions:
         npz: Also write all images as one array.
     """
 
+    text_encoder: str | None = None
     out: Path = Path("samples")
     batch_size: int = 64
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -87,8 +89,10 @@ def run(args: jsonargparse.Namespace) -> None:
     asked, recipe, output = _options(args)
     state = PartialState(cpu=output.device == "cpu")
     device = _device(output.device, state)
-    model = LoadedModel.load(args.model, device)
-    guide = None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device)
+    model = LoadedModel.load(args.model, device, output.text_encoder)
+    guide = (
+        None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device, output.text_encoder)
+    )
     recipe = _resolved(recipe, model)
     method = Method.of(recipe, model, guide)
     wanted = wanted_samples(asked, model, recipe.start.start)

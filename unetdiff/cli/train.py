@@ -6,19 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import jsonargparse
-import torch
 
 import samplers
 from unetdiff.atomic import replacing
 from unetdiff.config import UNetConfig
-from unetdiff.data import prepare
+from unetdiff.data import PackedDataset, prepare
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.model_folder import ModelInfo
 from unetdiff.pictures import grid, save_png, to_uint8
 from unetdiff.plain import to_plain
 from unetdiff.training.config import PreviewConfig, TrainConfig
-from unetdiff.training.loop import Trainer
+from unetdiff.training.loop import Preview, Trainer
+from unetdiff.training.preview_rows import PreviewRows, preview_rows
 from unetdiff.training.resume import starting_point
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.summary import check_fit, model_info
@@ -56,8 +56,7 @@ def run(args: jsonargparse.Namespace) -> None:
     start = starting_point(folder.checkpoints, args.resume)
     data = prepare(config.data)
     check_fit(config, data)
-    preview = partial(_preview, config=config.preview, info=model_info(config, data, step=0), folder=folder)
-    trainer = Trainer(config, data, preview if config.preview.every else None)
+    trainer = Trainer(config, data, _preview_of(config, data, folder) if config.preview.every else None)
     if start is not None:
         trainer.resume(start)
     if trainer.is_main:
@@ -99,16 +98,22 @@ def _settings(args: jsonargparse.Namespace) -> jsonargparse.Namespace:
     return settings
 
 
-def _preview(denoiser: Denoiser, step: int, *, config: PreviewConfig, info: ModelInfo, folder: RunFolder) -> None:
-    """Sample with Heun's method on a Karras grid; a row is a class, where the network has classes."""
+def _preview_of(config: TrainConfig, data: PackedDataset, folder: RunFolder) -> Preview:
+    info = model_info(config, data, step=0)
+    return partial(_preview, config=config.preview, info=info, shown=preview_rows(config, data), folder=folder)
+
+
+def _preview(
+    denoiser: Denoiser, step: int, *, config: PreviewConfig, info: ModelInfo, shown: PreviewRows, folder: RunFolder
+) -> None:
+    """Sample with Heun's method on a Karras grid."""
     device = denoiser.unet.device
-    classes = denoiser.unet.config.num_classes
     images = config.rows * config.columns
     noise = samplers.PerImageNoise(range(config.seed, config.seed + images), info.data.shape, device=device)
-    labels = None if classes is None else torch.arange(images, device=device) // config.columns % classes
     sigmas = samplers.karras(config.steps, *info.preconditioning.sigma_range)
-    denoise = partial(denoiser, class_labels=labels)
+    denoise: samplers.Denoise = partial(denoiser, **{name: x.to(device) for name, x in shown.condition.items()})
     result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
-    names = [info.data.classes[row % classes] for row in range(config.rows)] if classes else None
     facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
-    save_png(folder.samples / f"step-{step:07d}.png", grid(to_uint8(result), config.columns, names, scale=2), facts)
+    save_png(
+        folder.samples / f"step-{step:07d}.png", grid(to_uint8(result), config.columns, shown.names, scale=2), facts
+    )

@@ -1,6 +1,8 @@
 """From a run's configuration and its data to the conditions that a stream hands over."""
 
+from unetdiff.conditioning.captions import prepare_captions
 from unetdiff.conditioning.labels import ClassLabels
+from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.conditioning.vectors import Vectors
 from unetdiff.data import PackedDataset
 from unetdiff.data.conditions import RowCondition
@@ -18,4 +20,6 @@ def row_conditions(config: TrainConfig, data: PackedDataset) -> tuple[RowConditi
     if config.model.vector_channels is not None:
         assert data.vectors is not None
         conditions.append(Vectors(data.vectors))
+    if config.text is not None:
+        conditions.append(prepare_captions(data, text_info(config.text)))
     return tuple(conditions)

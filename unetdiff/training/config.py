@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from unetdiff.conditioning.text_encoder import TextConfig
 from unetdiff.config import UNetConfig
 from unetdiff.data.config import DataConfig
 from unetdiff.losses import EDMObjective, Objective
@@ -44,7 +45,7 @@ class OptimizerConfig:
 class PreviewConfig:
     """A grid of samples from the averaged weights, drawn with the same seeds every `every` steps (0: never).
 
-    Each row shows a class; seeds count up from `seed`.
+    Each row shows a class, or one of `prompts` (some captions of the data without them); seeds count up from `seed`.
     """
 
     every: int = 1000
@@ -52,6 +53,7 @@ class PreviewConfig:
     columns: int = 8
     steps: int = 18
     seed: int = 0
+    prompts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.every >= 0, "preview.every", "0 or more", self.every)
@@ -63,6 +65,9 @@ class PreviewConfig:
 class TrainConfig:
     """One run. All counts are in optimiser steps, each over `batch_size` images of all processes together.
 
+    What the network is told beside the noise level: its classes and vectors are those of `model`, captions come with
+    `text`.
+
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
     together (for classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
@@ -71,6 +76,7 @@ class TrainConfig:
     out: Path
     data: DataConfig
     model: UNetConfig
+    text: TextConfig | None = None
     objective: Objective = field(default_factory=EDMObjective)
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EMA = field(default_factory=WarmupEMA)

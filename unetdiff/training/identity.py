@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.data import PackedDataset
 from unetdiff.plain import to_plain
 from unetdiff.training.averages import PowerEMA
@@ -22,6 +23,7 @@ def identity(config: TrainConfig, data: PackedDataset) -> dict[str, Any]:
         "model": to_plain(config.model),
         "objective": _with_kinds(config.objective),
         "data": {"fingerprint": data.fingerprint, "flip": config.data.flip},
+        "text": None if config.text is None else to_plain(text_info(config.text)) | {"encoder": None},
         "seed": config.seed,
         "batch_size": config.batch_size,
         "optimizer": {"kind": config.optimizer.kind},

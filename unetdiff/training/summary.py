@@ -1,8 +1,10 @@
 """Where a network meets its data: whether they fit, and what the model folder tells about the training."""
 
+from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.data import PackedDataset
 from unetdiff.errors import InputError
 from unetdiff.model_folder import DataInfo, ModelInfo
+from unetdiff.text.tokens import encoder_folder, encoder_width
 from unetdiff.training.config import TrainConfig
 
 __all__ = ["check_fit", "model_info"]
@@ -23,6 +25,18 @@ def check_fit(config: TrainConfig, data: PackedDataset) -> None:
     if model.vector_channels is not None:
         width = None if data.vectors is None else data.vectors.shape[1]
         _require(model.vector_channels == width, "model.vector_channels", f"{width} as {source}", model.vector_channels)
+    _check_text(config, data)
+
+
+def _check_text(config: TrainConfig, data: PackedDataset) -> None:
+    """Raise InputError where the network, the text encoder and the captions do not belong together."""
+    attends = config.model.cross_attention_dim
+    if config.text is None:
+        _require(attends is None, "text.encoder", "a text encoder, as model.cross_attention_dim says", None)
+        return
+    _require(data.captions is not None, "text", f"null, as {config.data.source} has no captions", config.text.encoder)
+    width = encoder_width(encoder_folder(config.text.encoder))
+    _require(attends == width, "model.cross_attention_dim", f"{width}, the width of {config.text.encoder}", attends)
 
 
 def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo:
@@ -32,6 +46,7 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
     return ModelInfo(
         preconditioning=objective.preconditioning,
         data=DataInfo(channels=channels, height=height, width=width, classes=data.classes),
+        text=None if config.text is None else text_info(config.text),
         training={
             "data": config.data.source,
             "objective": repr(objective),

@@ -10,77 +10,26 @@ Rombach et al. 2022, section 3.3 (https://arxiv.org/abs/2112.10752); Podell et a
 (https://arxiv.org/abs/2307.01952).
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
-from typing_extensions import NotRequired
 
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
+from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer
 from unetdiff.weight_source import read_json, refusal
 
-__all__ = ["Framing", "TextCondition", "TextEncoder", "load_text"]
+__all__ = ["load_text"]
 
 TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
 ENCODERS = {"text_encoder": "CLIPTextModel", "text_encoder_2": "CLIPTextModelWithProjection"}
-
-
-class TextCondition(TypedDict):
-    """Keywords of a `Denoiser`, a row for each prompt."""
-
-    encoder_hidden_states: Tensor
-    added_cond_kwargs: NotRequired[dict[str, Tensor]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Framing:
-    """What SDXL is told of a picture beside the prompt: (height, width) and (top, left) in pixels.
-
-    target: size of the picture to be made.
-    original: size of the picture that it would have been cut from in training, small ones were blurred; the target's
-        without it.
-    crop: corner of the cut; 0, 0 centres the objects.
-    aesthetic_score: 0 to 10, which the refiner is told in the place of the target.
-    """
-
-    target: tuple[int, int]
-    original: tuple[int, int] | None = None
-    crop: tuple[int, int] = (0, 0)
-    aesthetic_score: float = 6.0
-
-
-class TextEncoder(ABC):
-    """Prompts to conditions."""
-
-    @abstractmethod
-    def encode(
-        self, prompts: Sequence[str], framing: Framing | None = None, *, clip_skip: int = 0, truncate: bool = False
-    ) -> TextCondition:
-        """Encode prompts, empty ones and negative ones among them.
-
-        Args:
-            prompts: at least one.
-            framing: needed by SDXL; other networks are not told.
-            clip_skip: how many more of the last layers to leave out.
-            truncate: cut prompts that are longer than the context instead of refusing them.
-
-        Raises:
-            InputError: a prompt too long, with its number of tokens and the limit; or a framing that is missing.
-            ValueError: no prompts, or more layers left out than there are.
-        """
-
-    @abstractmethod
-    def unconditional(self, framing: Framing | None = None) -> TextCondition:
-        """What stood for no prompt in training: one row, which `samplers.guided_in_one_call` lets serve for all."""
 
 
 def load_text(
@@ -141,7 +90,7 @@ class _StableDiffusion(TextEncoder):
         model = self.tower.model
         output = self.tower(prompts, truncate, masked=getattr(model.config, "use_attention_mask", False))
         norm = getattr(model, "text_model", model).final_layer_norm  # transformers 4 has `text_model` in between
-        return {"encoder_hidden_states": norm(_layer(output.hidden_states, -1, clip_skip))}
+        return {"encoder_hidden_states": norm(layer(output.hidden_states, -1, clip_skip))}
 
     def unconditional(self, framing: Framing | None = None) -> TextCondition:
         return self.encode([""])
@@ -160,7 +109,7 @@ class _StableDiffusionXL(TextEncoder):
     ) -> TextCondition:
         numbers = self._numbers(framing)
         outputs = [tower(prompts, truncate) for tower in self.towers]
-        tokens = torch.cat([_layer(output.hidden_states, -2, clip_skip) for output in outputs], dim=-1)
+        tokens = torch.cat([layer(output.hidden_states, -2, clip_skip) for output in outputs], dim=-1)
         pooled = outputs[-1].text_embeds
         time_ids = pooled.new_tensor([numbers]).expand(len(prompts), -1)
         return {"encoder_hidden_states": tokens, "added_cond_kwargs": {"text_embeds": pooled, "time_ids": time_ids}}
@@ -178,13 +127,6 @@ class _StableDiffusionXL(TextEncoder):
             raise InputError("framing: the size of the picture expected, which this network is told, got None")
         source = (*(framing.original or framing.target), *framing.crop)
         return (*source, framing.aesthetic_score) if self.scored else (*source, *framing.target)
-
-
-def _layer(states: Sequence[Tensor], last: int, clip_skip: int) -> Tensor:
-    """The hidden state that is `clip_skip` layers before `states[last]`."""
-    most = len(states) + last
-    require(0 <= clip_skip <= most, "clip_skip", f"a number of layers from 0 to {most}", clip_skip)
-    return states[last - clip_skip]
 
 
 def _tower(folder: Path, index: Mapping[str, Any], name: str, dtype: torch.dtype, device: torch.device | str) -> _Tower:

@@ -1,0 +1,56 @@
+"""The text encoder of a run and of its model folder, which records its hash: another one would give other tokens."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from unetdiff.errors import InputError
+from unetdiff.model_info import TextInfo
+from unetdiff.plain import require
+from unetdiff.text.tokens import TokenEncoder, encoder_folder, encoder_hash
+
+__all__ = ["TextConfig", "load_encoder", "text_info"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """Learn captions by cross-attention.
+
+    Attributes:
+        encoder: A text encoder of transformers: its folder, or its repository on the hub.
+        context: Number of tokens that the network sees; longer captions are cut, and counted.
+    """
+
+    encoder: str
+    context: int = 32
+
+    def __post_init__(self) -> None:
+        require(self.context >= 1, "text.context", "a positive number", self.context)
+
+
+@lru_cache  # the weights are read whole
+def text_info(config: TextConfig) -> TextInfo:
+    """What a model folder says of the encoder."""
+    sha256 = encoder_hash(encoder_folder(config.encoder))
+    return TextInfo(encoder=config.encoder, context=config.context, sha256=sha256)
+
+
+def load_encoder(info: TextInfo, place: str | None = None, device: torch.device | str = "cpu") -> TokenEncoder:
+    """The encoder that `info` describes.
+
+    Args:
+        info: of the model folder.
+        place: folder or repository where it lies now; without it where it was in training.
+        device: where it runs.
+
+    Raises:
+        InputError: not there, or another one.
+    """
+    source = info.encoder if place is None else place
+    folder = encoder_folder(source)
+    found = encoder_hash(folder)
+    if found != info.sha256:
+        expected = f"the files that the model was trained with (sha256 {info.sha256[:12]}...)"
+        raise InputError(f"text encoder {source}: {expected} expected, got others ({found[:12]}...)")
+    return TokenEncoder.load(folder, info.context, device)

@@ -1,0 +1,70 @@
+"""What every text encoder offers: prompts in, the conditions of a network out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from torch import Tensor
+from typing_extensions import NotRequired
+
+from unetdiff.plain import require
+
+__all__ = ["Framing", "TextCondition", "TextEncoder", "layer"]
+
+
+class TextCondition(TypedDict):
+    """Keywords of a `Denoiser`, a row for each prompt."""
+
+    encoder_hidden_states: Tensor
+    encoder_attention_mask: NotRequired[Tensor]
+    added_cond_kwargs: NotRequired[dict[str, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """What SDXL is told of a picture beside the prompt: (height, width) and (top, left) in pixels.
+
+    target: size of the picture to be made.
+    original: size of the picture that it would have been cut from in training, small ones were blurred; the target's
+        without it.
+    crop: corner of the cut; 0, 0 centres the objects.
+    aesthetic_score: 0 to 10, which the refiner is told in the place of the target.
+    """
+
+    target: tuple[int, int]
+    original: tuple[int, int] | None = None
+    crop: tuple[int, int] = (0, 0)
+    aesthetic_score: float = 6.0
+
+
+class TextEncoder(ABC):
+    """Prompts to conditions."""
+
+    @abstractmethod
+    def encode(
+        self, prompts: Sequence[str], framing: Framing | None = None, *, clip_skip: int = 0, truncate: bool = False
+    ) -> TextCondition:
+        """Encode prompts, empty ones and negative ones among them.
+
+        Args:
+            prompts: at least one.
+            framing: needed by SDXL; other networks are not told.
+            clip_skip: how many more of the last layers to leave out.
+            truncate: cut prompts that are longer than the context instead of refusing them.
+
+        Raises:
+            InputError: a prompt too long, with its number of tokens and the limit; or a framing that is missing.
+            ValueError: no prompts, or more layers left out than there are.
+        """
+
+    @abstractmethod
+    def unconditional(self, framing: Framing | None = None) -> TextCondition:
+        """What stood for no prompt in training: one row, which `samplers.guided_in_one_call` lets serve for all."""
+
+
+def layer(states: Sequence[Tensor], last: int, clip_skip: int) -> Tensor:
+    """The hidden state that is `clip_skip` layers before `states[last]`."""
+    most = len(states) + last
+    require(0 <= clip_skip <= most, "clip_skip", f"a number of layers from 0 to {most}", clip_skip)
+    return states[last - clip_skip]
