@@ -12,15 +12,15 @@ from unetdiff.plain import from_plain, to_plain
 
 __all__ = ["Sample", "Source", "Subject", "Towards"]
 
-NAMES = {"class": "class_name", "prompt": "prompt_text"}
+NAMES = {"class": "class_name", "prompt": "prompt_text", "vector": "vector_values"}
 """The facts that say in words what a number means."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A class with its name, or a prompt with its text; `number` counts from 0."""
+    """A class with its name, a prompt with its text, or a vector with its values; `number` counts from 0."""
 
-    kind: Literal["class", "prompt"]
+    kind: Literal["class", "prompt", "vector"]
     number: int
     name: str
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from unetdiff.errors import InputError
 from unetdiff.sample_identity import Towards
 
-__all__ = ["select_classes", "select_numbers", "select_prompts", "way_through"]
+__all__ = ["read_vector", "select_classes", "select_numbers", "select_prompts", "select_vectors", "way_through"]
 
 
 def select_numbers(text: str, limit: int, what: str) -> tuple[int, ...]:
@@ -37,6 +39,28 @@ def select_prompts(prompt: str | None, prompts: str | None) -> tuple[str, ...]:
     if prompts is not None and not any(lines):
         raise InputError(f"prompts: a text in each line of {prompts} expected, got none")
     return ((prompt,) if prompt is not None else ()) + tuple(line for line in lines if line)
+
+
+def select_vectors(file: Path, width: int) -> tuple[str, ...]:
+    """The rows of an .npy file (M, width) as texts of their float32 values, which `read_vector` reads.
+
+    Raises:
+        InputError: another file, another width, or values that are not finite.
+    """
+    try:
+        rows = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"vectors: an .npy file expected, got {file}: {error}") from error
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != width or len(rows) == 0:
+        raise InputError(f"vectors: rows of {width} numbers expected, got {getattr(rows, 'shape', 'an archive')}")
+    if rows.dtype.kind not in "iuf" or not np.isfinite(rows).all():
+        raise InputError(f"vectors: finite numbers expected, got others in {file}")
+    return tuple(",".join(format(value, ".9g") for value in row) for row in rows.astype(np.float32).tolist())
+
+
+def read_vector(values: str) -> list[float]:
+    """The numbers of a vector's text."""
+    return [float(value) for value in values.split(",")]
 
 
 def way_through(seeds: Sequence[int], steps: int) -> list[tuple[int, Towards | None]]:

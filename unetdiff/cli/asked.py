@@ -1,4 +1,4 @@
-"""Which images a command asks for: every class or prompt with every seed."""
+"""Which images a command asks for: every class, prompt or vector with every seed."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from unetdiff.data.image_folder import ImageFolder
 from unetdiff.errors import InputError
 from unetdiff.plain import require
 from unetdiff.sample_identity import Sample, Source, Subject
-from unetdiff.selection import select_classes, select_numbers, select_prompts, way_through
+from unetdiff.selection import select_classes, select_numbers, select_prompts, select_vectors, way_through
 
 __all__ = ["AskedOptions", "file_hash", "wanted_samples"]
 
@@ -25,13 +25,15 @@ class AskedOptions:
         classes: Numbers, ranges or names, such as 0-4,7,Sneaker; all classes without it.
         prompt: A text, for a model of texts.
         prompts: A file with a text in each line, or a text itself.
-        seeds: Numbers or ranges; every class or prompt is sampled with every seed.
+        vectors: An .npy file with a vector in each row, for a model of vectors.
+        seeds: Numbers or ranges; every class, prompt or vector is sampled with every seed.
         interpolate: Steps from the noise of each seed to that of the next.
     """
 
     classes: str | None = None
     prompt: str | None = None
     prompts: str | None = None
+    vectors: Path | None = None
     seeds: str = "0-9"
     interpolate: int = 1
 
@@ -68,10 +70,17 @@ def _subjects(options: AskedOptions, model: LoadedModel) -> list[Subject]:
         raise InputError(f"prompt: a model with a text encoder expected, {model.folder} has none")
     if options.classes is not None and not model.classes:
         raise InputError(f"classes: a model with classes expected, got one without and {options.classes!r}")
+    if options.vectors is not None and model.vector_channels is None:
+        raise InputError(f"vectors: a model of vectors expected, {model.folder} has none")
     if model.text is not None:
         if not prompts:
             raise InputError(f"prompt: a text expected for {model.folder}, got none")
         return [Subject(kind="prompt", number=number, name=text) for number, text in enumerate(prompts)]
+    if model.vector_channels is not None:
+        if options.vectors is None:
+            raise InputError(f"vectors: a file expected for {model.folder}, got none")
+        rows = select_vectors(options.vectors, model.vector_channels)
+        return [Subject(kind="vector", number=number, name=values) for number, values in enumerate(rows)]
     chosen = select_classes(options.classes, model.classes) if model.classes else ()
     return [Subject(kind="class", number=number, name=model.classes[number]) for number in chosen]
 

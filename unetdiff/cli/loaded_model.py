@@ -14,6 +14,7 @@ from unetdiff.errors import InputError
 from unetdiff.latents import Codec, load_codec
 from unetdiff.model_folder import ModelInfo, find_model, load_model, weights_hash
 from unetdiff.sample_identity import Subject
+from unetdiff.selection import read_vector
 from unetdiff.text import Framing, TextEncoder, load_text
 from unetdiff.unet import NULL_CLASS
 
@@ -70,6 +71,17 @@ class LoadedModel:
         return names if count and names else tuple(map(str, range(count or 0)))
 
     @property
+    def conditional(self) -> bool:
+        """Whether it can be told what to show."""
+        return bool(self.classes) or self.text is not None or self.vector_channels is not None
+
+    @property
+    def vector_channels(self) -> int | None:
+        """Width of the vector that says what to show; SDXL's is made of the prompt."""
+        config = self.denoiser.unet.config
+        return None if config.vector_time_channels is not None else config.vector_channels
+
+    @property
     def value_range(self) -> tuple[float, float]:
         """Of the pictures' values."""
         return self.info.data.value_range if self.codec is None else CODED_RANGE
@@ -89,12 +101,16 @@ class LoadedModel:
         """What makes the network show the subjects, one in each row."""
         if not subjects:
             return {}
+        if self.vector_channels is not None:
+            return {"vector": torch.tensor([read_vector(subject.name) for subject in subjects], device=self.device)}
         if self.text is None:
             return {"class_labels": torch.tensor([subject.number for subject in subjects], device=self.device)}
         return {**self.text.encode([subject.name for subject in subjects], self._framing())}
 
     def null_condition(self, subjects: Sequence[Subject], negative_prompt: str | None) -> Condition:
-        """What guidance leads away from: no class, no text, or an unwanted text."""
+        """What guidance leads away from: no class, no text or an unwanted one, a vector of zeros."""
+        if self.vector_channels is not None:
+            return {"vector": torch.zeros(len(subjects), self.vector_channels, device=self.device)}
         if self.text is None:
             return {"class_labels": torch.full((len(subjects),), NULL_CLASS, device=self.device)}
         if negative_prompt is None:

@@ -86,7 +86,7 @@ class Method:
 
 def _check_fit(recipe: Recipe, model: LoadedModel, guide: LoadedModel | None) -> None:
     guidance = recipe.guidance
-    if guidance.guides and guide is None and not model.classes and model.text is None:
+    if guidance.guides and guide is None and not model.conditional:
         raise InputError(f"guidance: 1 expected for a model without classes and text, got {guidance.guidance}")
     if guidance.negative_prompt is not None and (model.text is None or guide is not None):
         raise InputError("negative_prompt: a model with text and no --guide expected")
