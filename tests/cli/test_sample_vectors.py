@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.layouts import randomise
 from unetdiff.cli.loaded_model import LoadedModel
-from unetdiff.config import LevelConfig, UNetConfig
+from unetdiff.config import LevelConfig, ResnetConfig, UNetConfig
 from unetdiff.model_folder import DataInfo, ModelInfo, save_model
 from unetdiff.pictures import read_png
 from unetdiff.preconditioning import EDM
@@ -20,7 +20,16 @@ ROWS = np.array([[0.1, -2.0], [1 / 3, 1e-9]], np.float32)
 @pytest.fixture
 def vectored(tmp_path):
     level = LevelConfig(channels=32, depth=1)
-    unet = UNet(UNetConfig(in_channels=1, out_channels=1, levels=(level, level), mid=None, vector_channels=2))
+    unet = UNet(
+        UNetConfig(
+            in_channels=1,
+            out_channels=1,
+            levels=(level, level),
+            mid=None,
+            vector_channels=2,
+            resnet=ResnetConfig(norm_groups=4),
+        )
+    )
     randomise(unet)
     save_model(tmp_path / "model", unet, ModelInfo(preconditioning=EDM(), data=DataInfo(channels=1, height=8, width=8)))
     np.save(tmp_path / "rows.npy", ROWS)
