@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from unetdiff.conditioning.augmentation import Augmentation
 from unetdiff.errors import InputError
 from unetdiff.losses import EDMObjective, EpsilonObjective
 from unetdiff.training.loop import Trainer
@@ -129,3 +130,19 @@ def test_every_step_seeds_its_own_dropout(small_run, data, monkeypatch):
     for _ in range(3):
         OptimizerStep.__call__(trainer.optimizer_step, batches)
     assert len(set(seeds[first:])) == 6
+
+
+def test_augmentation_changes_the_images_and_is_told(small_run, data, model):
+    plain, augmented = small_run(), small_run(model=replace(model, augment_channels=9), augment=Augmentation(p=0.5))
+    first, second = (next(Trainer(config, data)._batches()) for config in (plain, augmented))
+    assert not torch.equal(first.images, second.images)
+    assert torch.equal(first.noise, second.noise)
+    told = second.condition["augment_labels"].any(1)
+    assert torch.equal((first.images != second.images).flatten(1).any(1), told)
+    gradient = first_gradient(augmented, data)["augment_embedding.weight"]
+    assert gradient.abs().max() > 0
+
+
+def test_augmentation_that_the_network_is_not_told_is_refused(small_run, data):
+    with pytest.raises(InputError, match=r"^model.augment_channels: expected 9 for augment .*, got None$"):
+        Trainer(small_run(augment=Augmentation()), data)

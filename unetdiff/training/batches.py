@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from unetdiff.data import PackedDataset, SampleStream
 from unetdiff.data.conditions import RowCondition
+from unetdiff.training.conditions import picture_conditions
 from unetdiff.training.config import TrainConfig
 
 __all__ = ["sample_stream"]
@@ -27,5 +28,6 @@ def sample_stream(
         world_size=processes,
         flip=config.data.flip,
         rows=rows,
+        pictures=picture_conditions(config),
         dropout=config.condition_dropout,
     )

@@ -5,10 +5,10 @@ from unetdiff.conditioning.labels import ClassLabels
 from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.conditioning.vectors import Vectors
 from unetdiff.data import PackedDataset
-from unetdiff.data.conditions import RowCondition
+from unetdiff.data.conditions import PictureCondition, RowCondition
 from unetdiff.training.config import TrainConfig
 
-__all__ = ["row_conditions"]
+__all__ = ["picture_conditions", "row_conditions"]
 
 
 def row_conditions(config: TrainConfig, data: PackedDataset) -> tuple[RowCondition, ...]:
@@ -23,3 +23,8 @@ def row_conditions(config: TrainConfig, data: PackedDataset) -> tuple[RowConditi
     if config.text is not None:
         conditions.append(prepare_captions(data, text_info(config.text)))
     return tuple(conditions)
+
+
+def picture_conditions(config: TrainConfig) -> tuple[PictureCondition, ...]:
+    """What is made of the images themselves."""
+    return () if config.augment is None else (config.augment,)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from unetdiff.conditioning.augmentation import Augmentation
 from unetdiff.conditioning.text_encoder import TextConfig
 from unetdiff.config import UNetConfig
 from unetdiff.data.config import DataConfig
@@ -66,7 +67,7 @@ class TrainConfig:
     """One run. All counts are in optimiser steps, each over `batch_size` images of all processes together.
 
     What the network is told beside the noise level: its classes and vectors are those of `model`, captions come with
-    `text`.
+    `text`, what was done to an image with `augment`.
 
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
@@ -77,6 +78,7 @@ class TrainConfig:
     data: DataConfig
     model: UNetConfig
     text: TextConfig | None = None
+    augment: Augmentation | None = None
     objective: Objective = field(default_factory=EDMObjective)
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EMA = field(default_factory=WarmupEMA)

@@ -1,5 +1,6 @@
 """Where a network meets its data: whether they fit, and what the model folder tells about the training."""
 
+from unetdiff.conditioning.augmentation import LABELS
 from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.data import PackedDataset
 from unetdiff.errors import InputError
@@ -25,6 +26,8 @@ def check_fit(config: TrainConfig, data: PackedDataset) -> None:
     if model.vector_channels is not None:
         width = None if data.vectors is None else data.vectors.shape[1]
         _require(model.vector_channels == width, "model.vector_channels", f"{width} as {source}", model.vector_channels)
+    told, labels = model.augment_channels, None if config.augment is None else LABELS
+    _require(told == labels, "model.augment_channels", f"{labels} for augment {config.augment}", told)
     _check_text(config, data)
 
 
