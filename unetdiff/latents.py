@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
 from unetdiff.errors import InputError
@@ -21,7 +22,7 @@ from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
 from unetdiff.weight_source import read_json, require_weights
 
-__all__ = ["Codec", "load_codec"]
+__all__ = ["Codec", "load_codec", "open_codec"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +57,22 @@ class Codec:
             images: height and width are multiples of `factor`.
             generator: draws from the encoder's distribution, one for all images or one for each; its mode without.
         """
+        posterior = self._posterior(images)
+        draws = generator if generator is None or isinstance(generator, torch.Generator) else list(generator)
+        return self._normalised(posterior.mode() if draws is None else posterior.sample(draws))
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the latents of images, as `encode` takes them."""
+        posterior = self._posterior(images)
+        return self._normalised(posterior.mean), posterior.std * self.model.config.scaling_factor / self.std
+
+    def _posterior(self, images: Tensor) -> DiagonalGaussianDistribution:
         _require_channels("images", images, self.model.config.in_channels)
         whole = all(size % self.factor == 0 for size in images.shape[2:])
         require(whole, "images", f"multiples of {self.factor} pixels", tuple(images.shape[2:]))
-        posterior = self.model.encode(images.to(self.mean)).latent_dist
-        draws = generator if generator is None or isinstance(generator, torch.Generator) else list(generator)
-        z: Tensor = posterior.mode() if draws is None else posterior.sample(draws)
+        return self.model.encode(images.to(self.mean)).latent_dist
+
+    def _normalised(self, z: Tensor) -> Tensor:
         latents: Tensor = (z - self.mean) * self.model.config.scaling_factor / self.std
         return latents
 
@@ -81,8 +92,11 @@ def load_codec(folder: Path, device: torch.device | str = "cpu", *, tiled: bool 
         InputError: an autoencoder of another class, or a file that is missing or damaged.
     """
     place = folder / "vae"
-    if not place.is_dir():
-        return None
+    return open_codec(place, device, tiled=tiled) if place.is_dir() else None
+
+
+def open_codec(place: Path, device: torch.device | str = "cpu", *, tiled: bool = False) -> Codec:
+    """The autoencoder in a folder of its own; see `load_codec`."""
     config = read_json(place / "config.json")
     if config.get("_class_name") != "AutoencoderKL":
         raise InputError(f"{place}: the class AutoencoderKL expected, got {config.get('_class_name')}")

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from unetdiff.plain import from_plain, require, to_plain
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict, preconditioning_to_dict
 
-__all__ = ["JSON", "DataInfo", "ModelInfo", "TextInfo"]
+__all__ = ["JSON", "CodecInfo", "DataInfo", "ModelInfo", "TextInfo"]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 
@@ -35,6 +35,14 @@ class DataInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodecInfo:
+    """The autoencoder whose latents the network speaks: its folder, and a hash of its files."""
+
+    codec: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextInfo:
     """The text encoder whose tokens the network attends to: its folder or repository, and a hash of its files."""
 
@@ -43,7 +51,7 @@ class TextInfo:
     sha256: str
 
 
-PARTS = {"text": TextInfo}
+PARTS: Mapping[str, type[Any]] = {"text": TextInfo, "codec": CodecInfo}
 """What some networks need beside; `denoiser.json` has the keys of those that are there."""
 
 
@@ -54,6 +62,7 @@ class ModelInfo:
     preconditioning: Preconditioning
     data: DataInfo
     text: TextInfo | None = None
+    codec: CodecInfo | None = None
     training: Mapping[str, JSON] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from unetdiff.conditioning.text_encoder import load_encoder
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
+from unetdiff.latent_images import load_described_codec
 from unetdiff.latents import Codec, load_codec
 from unetdiff.model_folder import ModelInfo, find_model, load_model, weights_hash
 from unetdiff.sample_identity import Subject
@@ -38,9 +39,13 @@ class LoadedModel:
 
     @classmethod
     def load(
-        cls, name_or_folder: str | Path | None, device: torch.device | str, text_encoder: str | None = None
+        cls,
+        name_or_folder: str | Path | None,
+        device: torch.device | str,
+        text_encoder: str | None = None,
+        codec: str | None = None,
     ) -> "LoadedModel":
-        """What `find_model` finds; `text_encoder` is where that lies now, if not where it was in training.
+        """What `find_model` finds; `text_encoder` and `codec` lie there now, if not where they were in training.
 
         Raises:
             InputError: a file that is missing, damaged, or of another kind of model.
@@ -48,10 +53,10 @@ class LoadedModel:
         folder = find_model(name_or_folder)
         denoiser, info = load_model(folder, device)
         text = load_text(folder, device) if info.text is None else load_encoder(info.text, text_encoder, device)
-        codec = load_codec(folder, device)
+        decoder = load_codec(folder, device) if info.codec is None else load_described_codec(info.codec, codec, device)
         if text is None and denoiser.unet.config.cross_attention_dim is not None:
             raise InputError(f"{folder}: a text encoder expected, which this network attends to, got none")
-        return cls(folder=folder, denoiser=denoiser, info=info, text=text, codec=codec)
+        return cls(folder=folder, denoiser=denoiser, info=info, text=text, codec=decoder)
 
     @cached_property
     def weights(self) -> str:

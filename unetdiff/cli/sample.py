@@ -39,6 +39,7 @@ class OutputOptions:
 
     Attributes:
         text_encoder: Folder of the text encoder, if it is not where it was in training.
+        codec: Folder of the autoencoder, if it is not where it was in training.
         out: Samples folder; what is there already is not made again.
         batch_size: Images at a time.
         device: auto is the GPU if there is one.
@@ -47,6 +48,7 @@ class OutputOptions:
     """
 
     text_encoder: str | None = None
+    codec: str | None = None
     out: Path = Path("samples")
     batch_size: int = 64
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -89,10 +91,9 @@ def run(args: jsonargparse.Namespace) -> None:
     asked, recipe, output = _options(args)
     state = PartialState(cpu=output.device == "cpu")
     device = _device(output.device, state)
-    model = LoadedModel.load(args.model, device, output.text_encoder)
-    guide = (
-        None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device, output.text_encoder)
-    )
+    places = output.text_encoder, output.codec
+    model = LoadedModel.load(args.model, device, *places)
+    guide = None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device, *places)
     recipe = _resolved(recipe, model)
     method = Method.of(recipe, model, guide)
     wanted = wanted_samples(asked, model, recipe.start.start)

@@ -13,6 +13,7 @@ from unetdiff.config import UNetConfig
 from unetdiff.data import PackedDataset, prepare
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
+from unetdiff.latent_images import load_described_codec, prepare_latents
 from unetdiff.model_folder import ModelInfo
 from unetdiff.pictures import grid, save_png, to_uint8
 from unetdiff.plain import to_plain
@@ -55,6 +56,8 @@ def run(args: jsonargparse.Namespace) -> None:
     folder = RunFolder(config.out)
     start = starting_point(folder.checkpoints, args.resume)
     data = prepare(config.data)
+    if config.latents is not None:
+        data = prepare_latents(data, config.latents)
     check_fit(config, data)
     trainer = Trainer(config, data, _preview_of(config, data, folder) if config.preview.every else None)
     if start is not None:
@@ -107,13 +110,15 @@ def _preview(
     denoiser: Denoiser, step: int, *, config: PreviewConfig, info: ModelInfo, shown: PreviewRows, folder: RunFolder
 ) -> None:
     """Sample with Heun's method on a Karras grid."""
+    codec = None if info.codec is None else load_described_codec(info.codec, device=denoiser.unet.device)
     device = denoiser.unet.device
     images = config.rows * config.columns
     noise = samplers.PerImageNoise(range(config.seed, config.seed + images), info.data.shape, device=device)
     sigmas = samplers.karras(config.steps, *info.preconditioning.sigma_range)
     denoise: samplers.Denoise = partial(denoiser, **{name: x.to(device) for name, x in shown.condition.items()})
     result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
+    pictures = result if codec is None else codec.decode(result)
     facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
     save_png(
-        folder.samples / f"step-{step:07d}.png", grid(to_uint8(result), config.columns, shown.names, scale=2), facts
+        folder.samples / f"step-{step:07d}.png", grid(to_uint8(pictures), config.columns, shown.names, scale=2), facts
     )

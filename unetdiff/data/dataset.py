@@ -28,6 +28,7 @@ class PackedDataset:
         classes: Names of the classes; empty without labels.
         captions: One text per image.
         vectors: One row of numbers per image, for continuous conditions.
+        spread: Where images are means of latents, (N,C,H,W): the standard deviations of these.
         fingerprint: sha256 of pixels, labels, captions and vectors.
         unreadable: Number of images that were skipped because they could not be decoded.
     """
@@ -40,12 +41,13 @@ class PackedDataset:
     vectors: NDArray[np.float32] | None
     fingerprint: str
     unreadable: int
+    spread: NDArray[np.float32] | None = None
 
     @classmethod
     def open(cls, folder: Path) -> "PackedDataset":
         """The dataset that `unetdiff.data.prepare` packed into `folder`."""
         facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        captions, vectors = folder / "captions.json", folder / "vectors.npy"
+        captions, vectors, spread = (folder / name for name in ("captions.json", "vectors.npy", "spread.npy"))
         return cls(
             folder=folder,
             images=np.load(folder / "images.npy", mmap_mode="r"),
@@ -55,6 +57,7 @@ class PackedDataset:
             vectors=np.load(vectors) if vectors.is_file() else None,
             fingerprint=facts["fingerprint"],
             unreadable=facts["unreadable"],
+            spread=np.load(spread, mmap_mode="r") if spread.is_file() else None,
         )
 
     @property

@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 
 from unetdiff.data.conditions import PictureCondition, RowCondition
 from unetdiff.data.dataset import PackedDataset
-from unetdiff.data.keyed import keyed
+from unetdiff.data.keyed import Purpose, keyed
+from unetdiff.data.pixels import values
 
 __all__ = ["Batch", "SampleStream"]
 
@@ -126,7 +127,7 @@ class SampleStream(Dataset[Batch]):
         draws = [self._draw(sample) for sample in samples.tolist()]
         uniform, dropout, mirror = np.stack([numbers for numbers, _ in draws]).T
         rows = self._rows(samples)
-        images, condition = self._pictured(self._images(rows, mirror < 0.5), samples)
+        images, condition = self._pictured(self._images(rows, samples, mirror < 0.5), samples)
         for row_condition in self.rows:
             condition |= row_condition.take(rows, dropout < self.dropout)
         return Batch(
@@ -148,11 +149,16 @@ class SampleStream(Dataset[Batch]):
         orders = (_order(self.seed, epoch, len(self.data)) for epoch in epochs.tolist())
         return np.array([order[place] for order, place in zip(orders, places, strict=True)])
 
-    def _images(self, rows: NDArray[np.int64], mirror: NDArray[np.bool_]) -> Tensor:
+    def _images(self, rows: NDArray[np.int64], samples: NDArray[np.int64], mirror: NDArray[np.bool_]) -> Tensor:
         pixels = self.data.images[rows]
         if self.flip:
             pixels[mirror] = pixels[mirror, ..., ::-1]
-        return torch.from_numpy(pixels.astype(np.float32) / (self.data.white / 2) - 1)
+        images = values(pixels)
+        if self.data.spread is not None:
+            draws = (keyed(self.seed, sample, Purpose.LATENT) for sample in samples.tolist())
+            noise = [draw.standard_normal(images.shape[1:], dtype=np.float32) for draw in draws]
+            images = images + self.data.spread[rows] * np.stack(noise)
+        return torch.from_numpy(images)
 
     def _pictured(self, images: Tensor, samples: NDArray[np.int64]) -> tuple[Tensor, dict[str, Tensor]]:
         """The images as the conditions that are made of them leave them, and what these say."""

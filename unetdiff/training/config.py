@@ -8,6 +8,7 @@ from unetdiff.conditioning.augmentation import Augmentation
 from unetdiff.conditioning.text_encoder import TextConfig
 from unetdiff.config import UNetConfig
 from unetdiff.data.config import DataConfig
+from unetdiff.latent_images import LatentsConfig
 from unetdiff.losses import EDMObjective, Objective
 from unetdiff.plain import require
 from unetdiff.training.averages import EMA, WarmupEMA
@@ -67,7 +68,7 @@ class TrainConfig:
     """One run. All counts are in optimiser steps, each over `batch_size` images of all processes together.
 
     What the network is told beside the noise level: its classes and vectors are those of `model`, captions come with
-    `text`, what was done to an image with `augment`.
+    `text`, what was done to an image with `augment`. With `latents` it learns those of the images.
 
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
@@ -79,6 +80,7 @@ class TrainConfig:
     model: UNetConfig
     text: TextConfig | None = None
     augment: Augmentation | None = None
+    latents: LatentsConfig | None = None
     objective: Objective = field(default_factory=EDMObjective)
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EMA = field(default_factory=WarmupEMA)
@@ -103,6 +105,8 @@ class TrainConfig:
         for name in ("seed", "num_workers", "checkpoint_every"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         require(0 <= self.condition_dropout <= 1, "condition_dropout", "a probability", self.condition_dropout)
+        pixels = self.latents is None or not (self.data.flip or self.augment)
+        require(pixels, "latents", "null with data.flip or augment, which change pictures", self.latents)
         warmup = self.optimizer.warmup_steps
         require(warmup < self.steps, "optimizer.warmup_steps", f"fewer than the run's {self.steps} steps", warmup)
         divides = self.batch_size % self.accumulation == 0

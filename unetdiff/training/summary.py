@@ -4,6 +4,7 @@ from unetdiff.conditioning.augmentation import LABELS
 from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.data import PackedDataset
 from unetdiff.errors import InputError
+from unetdiff.latent_images import codec_info
 from unetdiff.model_folder import DataInfo, ModelInfo
 from unetdiff.text.tokens import encoder_folder, encoder_width
 from unetdiff.training.config import TrainConfig
@@ -49,6 +50,7 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
     return ModelInfo(
         preconditioning=objective.preconditioning,
         data=DataInfo(channels=channels, height=height, width=width, classes=data.classes),
+        codec=None if config.latents is None else codec_info(config.latents.codec),
         text=None if config.text is None else text_info(config.text),
         training={
             "data": config.data.source,
