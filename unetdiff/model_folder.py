@@ -17,6 +17,7 @@ from unetdiff.atomic import replacing_folder
 from unetdiff.denoiser import Denoiser
 from unetdiff.diffusers_config import preconditioning_from_scheduler, read_config
 from unetdiff.errors import InputError
+from unetdiff.lora import LORA_FILE
 from unetdiff.model_card import model_card
 from unetdiff.model_info import DataInfo, ModelInfo
 from unetdiff.plain import require
@@ -52,7 +53,10 @@ def find_model(name_or_folder: str | Path | None) -> Path:
     folder = Path(name_or_folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: a model folder or a run folder expected, got {_what(folder)}")
-    return folder / "model" if (folder / "model").is_dir() and not (folder / "unet").exists() else folder
+    found = folder / "model" if (folder / "model").is_dir() and not (folder / "unet").exists() else folder
+    if (found / LORA_FILE).is_file() and not (found / "unet").exists():
+        raise InputError(f"{found}: a model folder expected, got a LoRA; name its model, and this folder as --lora")
+    return found
 
 
 def load_model(name_or_folder: str | Path | None, device: torch.device | str = "cpu") -> tuple[Denoiser, ModelInfo]:

@@ -15,6 +15,7 @@ from unetdiff.cli.method import Method
 from unetdiff.cli.provenance import Made
 from unetdiff.cli.recipe import Recipe
 from unetdiff.errors import InputError
+from unetdiff.lora import find_lora
 from unetdiff.model_info import JSON
 from unetdiff.pictures import Pixels, from_pixels, read_facts, read_png, save_png, to_uint8
 from unetdiff.plain import from_plain
@@ -91,6 +92,10 @@ def _remade(record: Record, folder: str | None) -> Pixels:
     device = _device(record.made.device)
     model = LoadedModel.load(folder, device)
     record.require_same(str(model.folder), "weights", model.weights)
+    lora = record.recipe.adapter.lora
+    if lora is not None:
+        record.require_same(lora, "lora_sha256", file_hash(find_lora(lora)))
+        record.recipe.adapter.apply(model.denoiser.unet)
     guide = None
     if record.recipe.guidance.guide is not None:
         guide = LoadedModel.load(record.recipe.guidance.guide, device)

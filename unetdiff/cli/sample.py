@@ -24,6 +24,7 @@ from unetdiff.cli.provenance import Made
 from unetdiff.cli.recipe import GROUPS, LevelOptions, Recipe, SamplerOptions
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import InputError
+from unetdiff.lora import find_lora
 from unetdiff.model_info import JSON
 from unetdiff.pictures import to_uint8
 from unetdiff.plain import require, to_plain
@@ -93,6 +94,7 @@ def run(args: jsonargparse.Namespace) -> None:
     device = _device(output.device, state)
     places = output.text_encoder, output.codec
     model = LoadedModel.load(args.model, device, *places)
+    recipe.adapter.apply(model.denoiser.unet)
     guide = None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device, *places)
     recipe = _resolved(recipe, model)
     method = Method.of(recipe, model, guide)
@@ -123,6 +125,8 @@ def settings(method: Method) -> dict[str, JSON]:
         hashes["guide_weights"] = method.guide.weights
     if method.recipe.start.mask is not None:
         hashes["mask_sha256"] = file_hash(Path(method.recipe.start.mask))
+    if method.recipe.adapter.lora is not None:
+        hashes["lora_sha256"] = file_hash(find_lora(method.recipe.adapter.lora))
     return {**method.recipe.facts(), **hashes}
 
 

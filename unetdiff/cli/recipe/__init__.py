@@ -4,6 +4,7 @@ Each module has a group of options and turns it into what `samplers` and `unetdi
 option of the same name; None leaves a setting to the sampler, the grid or the model, and `resolved` says what that is.
 """
 
+from unetdiff.cli.recipe.adapter_options import AdapterOptions
 from unetdiff.cli.recipe.cache_options import CacheOptions
 from unetdiff.cli.recipe.guidance_options import GuidanceOptions
 from unetdiff.cli.recipe.level_options import LevelOptions
@@ -14,6 +15,7 @@ from unetdiff.cli.recipe.start_options import StartOptions
 
 __all__ = [
     "GROUPS",
+    "AdapterOptions",
     "CacheOptions",
     "GuidanceOptions",
     "LevelOptions",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from unetdiff.cli.loaded_model import LoadedModel
+from unetdiff.cli.recipe.adapter_options import AdapterOptions
 from unetdiff.cli.recipe.cache_options import CacheOptions
 from unetdiff.cli.recipe.guidance_options import GuidanceOptions
 from unetdiff.cli.recipe.level_options import LevelOptions
@@ -25,6 +26,7 @@ GROUPS = {
     "skips": SkipOptions,
     "cache": CacheOptions,
     "start": StartOptions,
+    "adapter": AdapterOptions,
 }
 """The fields of `Recipe`; no two groups have an option of the same name."""
 
@@ -39,6 +41,7 @@ class Recipe:
     skips: SkipOptions = field(default_factory=SkipOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
     start: StartOptions = field(default_factory=StartOptions)
+    adapter: AdapterOptions = field(default_factory=AdapterOptions)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Recipe":
