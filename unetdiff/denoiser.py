@@ -21,7 +21,7 @@ from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict
 from unetdiff.unet import SkipCache, UNet
 from unetdiff.weight_source import read_json
 
-__all__ = ["Condition", "Denoiser"]
+__all__ = ["Condition", "Denoiser", "read_preconditioning"]
 
 
 class Condition(TypedDict, total=False):
@@ -62,19 +62,7 @@ class Denoiser(nn.Module):
         Raises:
             InputError: as `UNet.from_pretrained`; or a scheduler that is not covered, whose field the message names.
         """
-        own, scheduler = (Path(source) / name for name in ("denoiser.json", "scheduler/scheduler_config.json"))
-        try:
-            if own.is_file():
-                values = read_json(own).get("preconditioning", {})
-            elif scheduler.is_file():
-                values = preconditioning_from_scheduler(read_json(scheduler))
-            else:  # of the hub; the class does not matter, only the file is read
-                values = preconditioning_from_scheduler(DDPMScheduler.load_config(source, subfolder="scheduler"))
-            preconditioning = preconditioning_from_dict(values)
-        except InputError:
-            raise
-        except (OSError, ValueError) as error:
-            raise InputError(f"{source}: {error}") from error
+        preconditioning = read_preconditioning(source)
         return cls(UNet.from_pretrained(source, subfolder="unet", **options), preconditioning)
 
     def forward(self, x: Tensor, sigma: Tensor | float, **condition: Unpack[Condition]) -> Tensor:
@@ -95,3 +83,24 @@ class Denoiser(nn.Module):
         F = F[:, : x.shape[1]]  # without the channels of a learned variance
         denoised: Tensor = c_skip * x + c_out * F.to(x.dtype)
         return denoised
+
+
+def read_preconditioning(source: str | Path) -> Preconditioning:
+    """What a model folder of ours or a pipeline of diffusers, in a folder or on the hub, says of its network.
+
+    Raises:
+        InputError: a file that is missing or damaged, or a scheduler that is not covered.
+    """
+    own, scheduler = (Path(source) / name for name in ("denoiser.json", "scheduler/scheduler_config.json"))
+    try:
+        if own.is_file():
+            return preconditioning_from_dict(read_json(own).get("preconditioning", {}))
+        if scheduler.is_file():
+            return preconditioning_from_dict(preconditioning_from_scheduler(read_json(scheduler)))
+        # of the hub; the class does not matter, only the file is read
+        facts = DDPMScheduler.load_config(source, subfolder="scheduler")
+        return preconditioning_from_dict(preconditioning_from_scheduler(facts))
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source}: {error}") from error

@@ -7,12 +7,14 @@ from unetdiff.losses import (
     EDMObjective,
     EpsilonObjective,
     LogitNormal,
+    LogNormalObjective,
     RectifiedFlowObjective,
     Uniform,
     VObjective,
     X0Objective,
 )
 from unetdiff.noise import DiscreteSchedule
+from unetdiff.preconditioning import VE
 
 OBJECTIVES = (
     EDMObjective(P_mean=-1.0, P_std=1.2),
@@ -22,6 +24,7 @@ OBJECTIVES = (
     X0Objective(schedule=DiscreteSchedule(kind="scaled_linear", beta_start=0.00085, beta_end=0.012)),
     RectifiedFlowObjective(times=Uniform()),
     RectifiedFlowObjective(times=LogitNormal(mean=-0.5, std=0.8)),
+    LogNormalObjective(prediction=VE(), P_mean=0.5),
 )
 
 

@@ -4,9 +4,11 @@ An `Objective` is a preconditioning, a quantile function of the noise level and 
 squared error that all of them share.
 """
 
+from unetdiff.losses.continuing import continuing_objective
 from unetdiff.losses.denoising import DenoisingLoss, denoising_loss
 from unetdiff.losses.discrete import DiscreteObjective, EpsilonObjective, VObjective, X0Objective
 from unetdiff.losses.edm import EDMObjective
+from unetdiff.losses.log_normal import LogNormalObjective
 from unetdiff.losses.objective import Objective
 from unetdiff.losses.rectified_flow import LogitNormal, RectifiedFlowObjective, Times, Uniform
 from unetdiff.losses.uncertainty import LogVariance, Uncertainty
@@ -17,6 +19,7 @@ __all__ = [
     "DiscreteObjective",
     "EDMObjective",
     "EpsilonObjective",
+    "LogNormalObjective",
     "LogVariance",
     "LogitNormal",
     "MinSNR",
@@ -29,5 +32,6 @@ __all__ = [
     "VObjective",
     "Weighting",
     "X0Objective",
+    "continuing_objective",
     "denoising_loss",
 ]
