@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from unetdiff.config import UNetConfig
 from unetdiff.model_info import ModelInfo
 
-__all__ = ["model_card"]
+__all__ = ["model_card", "table"]
 
 CARD = """\
 ---
@@ -55,8 +55,8 @@ def model_card(config: UNetConfig, parameters: int, info: ModelInfo) -> str:
         denoise=f"partial(denoiser, class_labels=torch.arange(8) % {config.num_classes})"
         if conditional
         else "denoiser",
-        network=_table(_network(config, parameters, info)),
-        training=_table(info.training) if info.training else "Not recorded.",
+        network=table(_network(config, parameters, info)),
+        training=table(info.training) if info.training else "Not recorded.",
     )
 
 
@@ -76,5 +76,6 @@ def _network(config: UNetConfig, parameters: int, info: ModelInfo) -> dict[str, 
     }
 
 
-def _table(rows: Mapping[str, object]) -> str:
+def table(rows: Mapping[str, object]) -> str:
+    """Two columns of Markdown."""
     return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])

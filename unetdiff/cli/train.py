@@ -2,13 +2,17 @@
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jsonargparse
 
 import samplers
 from unetdiff.atomic import replacing
+from unetdiff.cli.init_defaults import init_defaults
+from unetdiff.cli.lora_argument import with_lora_fields
 from unetdiff.config import UNetConfig
 from unetdiff.data import PackedDataset, prepare
 from unetdiff.denoiser import Denoiser
@@ -29,6 +33,22 @@ __all__ = ["config_parser", "parser", "run", "train_config", "write_config"]
 INTERRUPTED = 130
 
 
+class _Parser(jsonargparse.ArgumentParser):
+    """Reads `--init` first: what it names gives the defaults of the network and the objective."""
+
+    def parse_args(  # type: ignore[override]  # of the library's two ways to read the one that this is about
+        self,
+        args: Sequence[str] | None = None,
+        namespace: jsonargparse.Namespace | None = None,
+        env: bool | None = None,
+        defaults: bool = True,
+        **reading: Any,  # noqa: ANN401  # as the library declares it
+    ) -> jsonargparse.Namespace:
+        arguments = with_lora_fields(sys.argv[1:] if args is None else args)
+        self.set_defaults(init_defaults(arguments))
+        return super().parse_args(arguments, namespace=namespace, env=env, defaults=defaults, **reading)
+
+
 def parser() -> jsonargparse.ArgumentParser:
     """A run, and where it starts."""
     result = config_parser("Train a U-Net, or go on with a run that was stopped.")
@@ -43,7 +63,7 @@ def parser() -> jsonargparse.ArgumentParser:
 
 def config_parser(description: str) -> jsonargparse.ArgumentParser:
     """Every field of `TrainConfig` is an option."""
-    result = jsonargparse.ArgumentParser(description=description)
+    result = _Parser(description=description)
     result.add_argument("--config", action="config", help="YAML file with any of the options below")
     result.add_class_arguments(TrainConfig)
     result.set_defaults({"model.levels": [to_plain(level) for level in UNetConfig().levels]})
@@ -59,12 +79,12 @@ def run(args: jsonargparse.Namespace) -> None:
     if config.latents is not None:
         data = prepare_latents(data, config.latents)
     check_fit(config, data)
-    trainer = Trainer(config, data, _preview_of(config, data, folder) if config.preview.every else None)
-    if start is not None:
-        trainer.resume(start)
+    trainer = Trainer(config, data, _preview_of(config, data, folder) if config.preview.every else None, start)
     if trainer.is_main:
         folder.prepare()
         write_config(folder.config, args)
+        if start is None:
+            print(trainer.network, file=sys.stderr)
     finished = trainer.fit()
     if trainer.is_main and finished:
         print(f"all {trainer.state.step} steps are made; the model is in {folder.model}")

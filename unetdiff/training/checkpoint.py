@@ -27,6 +27,7 @@ from unetdiff.errors import InputError
 from unetdiff.losses import LogVariance
 from unetdiff.training.averages import AveragedWeights
 from unetdiff.training.identity import differences
+from unetdiff.training.network import learned_tensors
 from unetdiff.training.optimizer import optimizer_tensors
 from unetdiff.unet import UNet
 
@@ -47,11 +48,11 @@ class TrainingState:
     step: int = 0
     seconds: float = 0.0
 
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
+    def tensors(self) -> dict[str, Mapping[str, Tensor]]:
         """The tensors themselves, not copies, by file and name."""
-        tensors = {
-            "weights.safetensors": self.unet.state_dict(),
-            **{f"{name}.safetensors": average.state_dict() for name, average in self.ema.models.items()},
+        tensors: dict[str, Mapping[str, Tensor]] = {
+            "weights.safetensors": learned_tensors(self.unet),
+            **{f"{name}.safetensors": learned_tensors(average) for name, average in self.ema.models.items()},
             "optimizer.safetensors": optimizer_tensors(self.optimizer),
         }
         if self.log_variance is not None:

@@ -9,9 +9,10 @@ from unetdiff.conditioning.text_encoder import TextConfig
 from unetdiff.config import UNetConfig
 from unetdiff.data.config import DataConfig
 from unetdiff.latent_images import LatentsConfig
+from unetdiff.lora import LoraConfig
 from unetdiff.losses import EDMObjective, Objective
 from unetdiff.plain import require
-from unetdiff.training.averages import EMA, WarmupEMA
+from unetdiff.training.averages import EMA, PowerEMA, WarmupEMA
 
 __all__ = ["OptimizerConfig", "PreviewConfig", "TrainConfig"]
 
@@ -73,6 +74,9 @@ class TrainConfig:
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
     together (for classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
+
+    `init`: a network to start from, in a model, run or pipeline folder or on the hub. `lora`: train adapters of it, and
+    nothing else. `freeze`: patterns of the names of nodes or parameters that are not trained.
     """
 
     out: Path
@@ -81,6 +85,9 @@ class TrainConfig:
     text: TextConfig | None = None
     augment: Augmentation | None = None
     latents: LatentsConfig | None = None
+    init: str | None = None
+    lora: LoraConfig | None = None
+    freeze: tuple[str, ...] = ()
     objective: Objective = field(default_factory=EDMObjective)
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EMA = field(default_factory=WarmupEMA)
@@ -111,3 +118,12 @@ class TrainConfig:
         require(warmup < self.steps, "optimizer.warmup_steps", f"fewer than the run's {self.steps} steps", warmup)
         divides = self.batch_size % self.accumulation == 0
         require(divides, "accumulation", f"a divisor of batch_size {self.batch_size}", self.accumulation)
+        self._check_lora()
+
+    def _check_lora(self) -> None:
+        if self.lora is None:
+            return
+        require(self.init is not None, "init", "a network for lora to adapt", self.init)
+        require(not self.freeze, "freeze", "nothing with lora, which trains its adapters alone", self.freeze)
+        stores = isinstance(self.ema, PowerEMA) and self.ema.snapshot_every > 0
+        require(not stores, "ema.snapshot_every", "0 with lora, whose averages cannot be combined", self.ema)

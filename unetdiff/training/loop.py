@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from unetdiff.data import Batch, PackedDataset
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
-from unetdiff.model_folder import save_model
 from unetdiff.training import checkpoint
 from unetdiff.training.averages import AveragedWeights, PowerEMA
 from unetdiff.training.averages.snapshots import add_snapshots, rewind
@@ -32,13 +31,13 @@ from unetdiff.training.identity import identity
 from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.metrics import MetricsLog
+from unetdiff.training.network import StartingNetwork, build_network, save_network
 from unetdiff.training.optimizer import build_optimizer
 from unetdiff.training.progress import progress
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.sharding import gather, is_sharded, scatter
 from unetdiff.training.step import OptimizerStep
 from unetdiff.training.summary import check_fit, model_info
-from unetdiff.unet import UNet
 
 __all__ = ["Preview", "Trainer"]
 
@@ -47,17 +46,25 @@ Preview = Callable[[Denoiser, int], None]
 
 
 class Trainer:
-    """A run on this process's share of the machine; `fit` makes it and keeps its folder up to date."""
+    """A run on this process's share of the machine; `fit` makes it and keeps its folder up to date.
 
-    def __init__(self, config: TrainConfig, data: PackedDataset, preview: Preview | None = None) -> None:
+    `start`: the checkpoint to go on from, None: the beginning.
+    """
+
+    def __init__(
+        self, config: TrainConfig, data: PackedDataset, preview: Preview | None = None, start: Path | None = None
+    ) -> None:
         check_fit(config, data)
         self.config, self.data, self.preview = config, data, preview
         self.rows = row_conditions(config, data)
         self.folder = RunFolder(config.out)
-        self.identity = identity(config, data)
         self.accelerator = _accelerator(config)
-        self.state = self._build(self.accelerator.device)
+        self.network = build_network(config, going_on=start is not None)
+        self.identity = {**identity(config, data), **self.network.identity}
+        self.state = self._build(self.network, self.accelerator.device)
         self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
+        if start is not None:
+            self.resume(start)
 
     @property
     def is_main(self) -> bool:
@@ -69,7 +76,7 @@ class Trainer:
         if not is_sharded(self.state.unet):
             checkpoint.restore(start, self.state, self.identity)
             return
-        state = self._build(torch.device("cpu"))
+        state = self._build_whole()
         state.scaler = self.state.scaler
         checkpoint.restore(start, state, self.identity)
         scatter(state, self.state)
@@ -103,11 +110,10 @@ class Trainer:
         self.accelerator.end_training()
         return state.step >= config.steps
 
-    def _build(self, device: torch.device) -> TrainingState:
+    def _build(self, network: StartingNetwork, device: torch.device) -> TrainingState:
         """Everything that training changes, as it is before the first step."""
         config = self.config
-        torch.manual_seed(config.seed)
-        unet = UNet(config.model).to(device).train()
+        unet = network.unet.to(device).train()
         if config.channels_last:
             unet.to(memory_format=torch.channels_last)
         ema = AveragedWeights(unet, config.ema)
@@ -126,6 +132,10 @@ class Trainer:
             scaler=self.accelerator.scaler,
             log_variance=log_variance,
         )
+
+    def _build_whole(self) -> TrainingState:
+        """A state of this run that is not sharded, for another to be copied into."""
+        return self._build(build_network(self.config, going_on=True), torch.device("cpu"))
 
     def _batches(self) -> Iterator[Batch]:
         """This process's share of the batches that are left."""
@@ -155,7 +165,7 @@ class Trainer:
         """What the process that writes needs, None on the others; all ask for it together, as it may be sharded."""
         if not is_sharded(self.state.unet):
             return self.state if self.is_main else None
-        state = self._build(torch.device("cpu"))
+        state = self._build_whole()
         gather(self.state, state)
         return state if self.is_main else None
 
@@ -183,7 +193,7 @@ class Trainer:
         if state is None:
             return
         with self._room("a checkpoint"):
-            save_model(folder.model, state.ema.model, model_info(self.config, self.data, state.step))
+            save_network(folder.model, state.ema.model, model_info(self.config, self.data, state.step))
             checkpoint.save(folder.checkpoints, state, self.identity)
         checkpoint.prune(folder.checkpoints, self.config.keep_checkpoints)
 

@@ -1,5 +1,7 @@
 """Where a network meets its data: whether they fit, and what the model folder tells about the training."""
 
+from pathlib import Path
+
 from unetdiff.conditioning.augmentation import LABELS
 from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.data import PackedDataset
@@ -63,8 +65,19 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
             "average": repr(config.ema),
             "condition dropout": config.condition_dropout,
             "seed": config.seed,
+            **_fine_tuning(config),
         },
     )
+
+
+def _fine_tuning(config: TrainConfig) -> dict[str, str]:
+    """What of this there was; the place of the first network stays untold."""
+    facts = {
+        "started from": config.init and Path(config.init).name,
+        "adapters": config.lora and repr(config.lora),
+        "frozen": ", ".join(config.freeze),
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _require(condition: bool, field: str, expected: str, got: object) -> None:

@@ -1,0 +1,74 @@
+"""Options of `unetdiff train` whose defaults are those of the network that `--init` names: `model` and `objective`."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unetdiff.losses import LogNormalObjective, Objective, continuing_objective
+from unetdiff.plain import to_plain
+from unetdiff.training.pretrained import Pretrained
+from unetdiff.training.resume import starting_point
+from unetdiff.training.run_folder import RunFolder
+
+__all__ = ["init_defaults"]
+
+
+def init_defaults(arguments: Sequence[str]) -> dict[str, Any]:
+    """By option; none without `--init`.
+
+    A run that goes on has them in its own `config.yaml`, and needs the network that it started from no more.
+
+    Raises:
+        InputError: the network cannot be read.
+    """
+    chosen = _chosen(arguments)
+    if chosen["init"] is None:
+        return {}
+    folder = RunFolder(Path(chosen["out"] or ""))
+    if chosen["out"] and folder.config.is_file() and starting_point(folder.checkpoints, chosen["resume"] or "auto"):
+        saved = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+        return {**_options("model", saved["model"]), "objective": saved["objective"]}
+    source = Pretrained.find(chosen["init"])
+    defaults = _options("model", source.config.to_dict())
+    if source.preconditioning is not None:
+        defaults["objective"] = _spelled(continuing_objective(source.preconditioning))
+    return defaults
+
+
+def _chosen(arguments: Sequence[str]) -> dict[str, str | None]:
+    """The options that decide, of the command line or its YAML file, whatever else is there."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("config", "init", "out", "resume"):
+        parser.add_argument(f"--{name}")
+    given = vars(parser.parse_known_args(arguments)[0])
+    values = _yaml(given["config"])
+    return {name: value if value is not None else values.get(name) for name, value in given.items()}
+
+
+def _yaml(path: str | None) -> Mapping[str, Any]:
+    """What a file says; the parser of all options refuses a bad one with its reasons."""
+    try:
+        values = {} if path is None else yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _options(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}.{name}": value for name, value in values.items()}
+
+
+def _spelled(objective: Objective) -> dict[str, Any]:
+    """An objective as the options of its class."""
+    values = to_plain(objective)
+    if isinstance(objective, LogNormalObjective):
+        values["prediction"] = _class_and_fields(objective.prediction, to_plain(objective.prediction))
+    return _class_and_fields(objective, values)
+
+
+def _class_and_fields(value: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401  # a dataclass
+    kind = type(value)
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": dict(values)}
