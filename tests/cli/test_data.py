@@ -82,6 +82,22 @@ def test_bad_labels_are_refused(tmp_path, refused, labels, message):
     assert message in refused(["data", "pack", str(tmp_path / "data.npz")])
 
 
+def test_pack_says_what_is_known_of_the_images(tmp_path, capsys):
+    np.savez(
+        tmp_path / "data.npz",
+        images=np.zeros((3, 8, 8, 4), np.uint16),
+        captions=["a", "the longest", "a"],
+        vectors=[[0, -1.5], [1, 2], [0, 0]],
+        kinds=["dark", "light", "dark"],
+    )
+    main(["data", "pack", str(tmp_path / "data.npz"), "--columns.label", "kinds"])
+    out = capsys.readouterr().out
+    assert "3 images, 4 x 8 x 8 of 16 bits, packed" in out
+    assert "captions: 2 distinct, the longest of 11 characters: the longest" in out
+    assert "vectors: 2 numbers, from -1.5 to 2" in out
+    assert "       2 dark\n       1 light" in out
+
+
 def test_unknown_options_are_refused(folder, refused):
     assert "--sise" in refused(["data", "pack", str(folder), "--sise", "8"])
 

@@ -18,9 +18,9 @@ class DataConfig:
     """Images to train on or to measure with.
 
     Attributes:
-        source: "fashion-mnist"; "emoji"; "hf:owner/name" or "hf:owner/name:configuration" on the Hugging Face hub; a folder
-            of images with class subfolders, or with metadata.jsonl or metadata.csv; an .npz or .npy file; parquet
-            files or webdataset shards, as a folder, one file or a pattern like "shard-{000..009}.tar".
+        source: "fashion-mnist"; "emoji"; "hf:owner/name" or "hf:owner/name:configuration" on the Hugging Face hub;
+            a folder of images with class subfolders, or with metadata.jsonl or metadata.csv; an .npz or .npy file;
+            parquet files or webdataset shards, as a folder, one file or a pattern like "shard-{000..009}.tar".
         split: The part to read; a folder has both when its subfolders, or the names of its shards, begin with train
             and test.
         size: Side of the square that every image is resized and cropped to; as it is when left out.

@@ -5,12 +5,10 @@ The Debian package dataset-fashion-mnist is downloaded with package lists of our
 
 import hashlib
 import os
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
+from unetdiff.data.programs import call, require_programs
 from unetdiff.errors import InputError
 
 __all__ = ["SHA256", "fetch_fashion_mnist", "is_published"]
@@ -26,12 +24,8 @@ SHA256 = {
 
 def fetch_fashion_mnist(folder: Path) -> None:
     """Download into `folder`, which appears complete or not at all; InputError where that is impossible."""
-    for program in ("apt-get", "dpkg"):
-        if shutil.which(program) is None:
-            raise InputError(
-                f"fashion-mnist: {program} is needed to fetch it and was not found; put the four files of "
-                f"https://github.com/zalandoresearch/fashion-mnist into {folder}"
-            )
+    otherwise = f"put the four files of https://github.com/zalandoresearch/fashion-mnist into {folder}"
+    require_programs(["apt-get", "dpkg"], "fashion-mnist", otherwise)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as work:
         unpacked = _download(Path(work)) / "usr/share/datasets/fashion-mnist"
@@ -59,15 +53,8 @@ def _download(work: Path) -> Path:
         "APT::Sandbox::User": "",  # as root, apt would hand over to a user who may not write here
     }
     apt = ["apt-get", *(part for key, value in private.items() for part in ("-o", f"{key}={value}"))]
-    _call([*apt, "update"], work)
-    _call([*apt, "download", PACKAGE], work)
+    call([*apt, "update"], work, "fashion-mnist")
+    call([*apt, "download", PACKAGE], work, "fashion-mnist")
     (package,) = work.glob(f"{PACKAGE}_*.deb")
-    _call(["dpkg", "-x", package.name, "unpacked"], work)
+    call(["dpkg", "-x", package.name, "unpacked"], work, "fashion-mnist")
     return work / "unpacked"
-
-
-def _call(command: Sequence[str], folder: Path) -> None:
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if result.returncode:
-        reason = result.stderr.strip().splitlines()[-1:] or [f"status {result.returncode}"]
-        raise InputError(f"fashion-mnist: `{' '.join(command)}` failed: {reason[0]}")

@@ -18,6 +18,6 @@ def find_emoji() -> Path:
 
 
 def emoji_folders() -> list[Path]:
-    """Where the set may be, best first; the last one is where it is built."""
+    """Where the set may be, best first; the first one is where it is built."""
     own = os.environ.get("UNETDIFF_DATA")
     return [*([Path(own) / "emoji"] if own else []), Path.home() / ".cache/unetdiff/emoji"]
