@@ -3,7 +3,8 @@
     weights.safetensors  optimizer.safetensors
     ema.safetensors       or one file for each width, ema-0.05.safetensors
     log_variance.safetensors   where the objective has its uncertainty learned
-    state.json            step, seconds, gradient scale (fp16), versions, and what a run that goes on must share
+    state.json            step, seconds, gradient scale (fp16), counters of the optimiser, versions, and what a run that
+                          goes on must share
 
 No random state is among it: all noise is keyed on the step. A folder appears by one rename: one that exists is whole.
 """
@@ -28,7 +29,7 @@ from unetdiff.losses import LogVariance
 from unetdiff.training.averages import AveragedWeights
 from unetdiff.training.identity import differences
 from unetdiff.training.network import learned_tensors
-from unetdiff.training.optimizer import optimizer_tensors
+from unetdiff.training.optimizer import optimizer_numbers, optimizer_tensors, restore_optimizer_numbers
 from unetdiff.unet import UNet
 
 __all__ = ["TrainingState", "checkpoints", "prune", "restore", "save", "step_of"]
@@ -83,6 +84,7 @@ def save(folder: Path, state: TrainingState, identity: Mapping[str, Any]) -> Pat
     facts = {
         "step": state.step,
         "seconds": state.seconds,
+        "optimizer": optimizer_numbers(state.optimizer),
         "scaler": None if state.scaler is None else state.scaler.state_dict(),
         "versions": {"unetdiff": __version__, "torch": torch.__version__},
         "identity": identity,
@@ -110,6 +112,7 @@ def restore(checkpoint: Path, state: TrainingState, identity: Mapping[str, Any])
     for name, tensors in state.tensors().items():
         for key, tensor in tensors.items():
             tensor.copy_(stored[name][key])  # in place: memory formats stay
+    restore_optimizer_numbers(state.optimizer, facts.get("optimizer", {}))
     if state.scaler is not None:
         state.scaler.load_state_dict(facts["scaler"])
     state.step, state.seconds = facts["step"], facts["seconds"]

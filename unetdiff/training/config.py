@@ -21,11 +21,12 @@ __all__ = ["OptimizerConfig", "PreviewConfig", "TrainConfig"]
 class OptimizerConfig:
     """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019), with a learning rate counted in optimiser steps.
 
+    `adamw8bit` keeps AdamW's moments in eight bits; it needs bitsandbytes.
     The rate rises linearly over `warmup_steps` and then falls to zero at the end of the run (`decay`). `weight_decay`
     applies to weight matrices and kernels alone. `clip_norm` bounds the norm of the whole gradient; null: no bound.
     """
 
-    kind: Literal["adam", "adamw"] = "adamw"
+    kind: Literal["adam", "adamw", "adamw8bit"] = "adamw"
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -118,6 +119,8 @@ class TrainConfig:
         require(warmup < self.steps, "optimizer.warmup_steps", f"fewer than the run's {self.steps} steps", warmup)
         divides = self.batch_size % self.accumulation == 0
         require(divides, "accumulation", f"a divisor of batch_size {self.batch_size}", self.accumulation)
+        contiguous = not (self.channels_last and self.optimizer.kind == "adamw8bit")
+        require(contiguous, "channels_last", "false with adamw8bit, which lays weights out its own way", True)
         self._check_lora()
 
     def _check_lora(self) -> None:
