@@ -75,6 +75,7 @@ class TrainConfig:
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
     together (for classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
+    `tf32`: float32 products of NVIDIA GPUs with 10 bits of mantissa instead of 23, convolutions too.
 
     `init`: a network to start from, in a model, run or pipeline folder or on the hub. `lora`: train adapters of it, and
     nothing else. `freeze`: patterns of the names of nodes or parameters that are not trained.
@@ -103,6 +104,7 @@ class TrainConfig:
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    tf32: bool = True
     compile: bool = False
     gradient_checkpointing: bool = False
     channels_last: bool = False

@@ -33,6 +33,7 @@ from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.metrics import MetricsLog
 from unetdiff.training.network import StartingNetwork, build_network, save_network
 from unetdiff.training.optimizer import build_optimizer
+from unetdiff.training.precision import allow_tf32
 from unetdiff.training.progress import progress
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.sharding import gather, is_sharded, scatter
@@ -215,6 +216,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         accelerator = Accelerator(mixed_precision=config.mixed_precision)
     except ValueError as error:
         raise InputError(f"mixed_precision: expected what this device can do, got: {error}") from error
+    allow_tf32(accelerator.device, config.tf32)
     if config.mixed_precision != "no" and not accelerator.native_amp:  # accelerate trains in float32 then
         device = accelerator.device.type
         raise InputError(f"mixed_precision: expected what a {device} can do, got {config.mixed_precision}")
