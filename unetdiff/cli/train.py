@@ -80,6 +80,7 @@ def run(args: jsonargparse.Namespace) -> None:
         data = prepare_latents(data, config.latents)
     check_fit(config, data)
     trainer = Trainer(config, data, _preview_of(config, data, folder) if config.preview.every else None, start)
+    trainer.fit_memory()
     if trainer.is_main:
         folder.prepare()
         write_config(folder.config, args)

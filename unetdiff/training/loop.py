@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ from unetdiff.training.identity import identity
 from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.metrics import MetricsLog
+from unetdiff.training.micro_batch import fitting_accumulation
 from unetdiff.training.network import StartingNetwork, build_network, save_network
 from unetdiff.training.optimizer import build_optimizer
 from unetdiff.training.precision import allow_tf32
@@ -81,6 +82,15 @@ class Trainer:
         state.scaler = self.state.scaler
         checkpoint.restore(start, state, self.identity)
         scatter(state, self.state)
+
+    def fit_memory(self) -> None:
+        """Take batches in more parts than configured, on all processes alike, where memory needs that.
+
+        Not under FSDP, where no process can try alone.
+        """
+        if self.state.step < self.config.steps and not is_sharded(self.state.unet):
+            parts = fitting_accumulation(self.optimizer_step, self._stream)
+            self.config = self.optimizer_step.config = replace(self.config, accumulation=parts)
 
     def fit(self) -> bool:
         """Train up to `config.steps`; False if a signal stopped it before. Either way the run folder is complete."""
@@ -140,18 +150,21 @@ class Trainer:
 
     def _batches(self) -> Iterator[Batch]:
         """This process's share of the batches that are left."""
-        config, accelerator = self.config, self.accelerator
-        rank, processes = accelerator.process_index, accelerator.num_processes
-        stream = sample_stream(config, self.data, self.rows, self.state.step, rank, processes)
         return iter(
             DataLoader(
-                stream,
+                self._stream(self.config.accumulation),
                 batch_size=None,
-                num_workers=config.num_workers,
+                num_workers=self.config.num_workers,
                 worker_init_fn=ignore_signals,
-                pin_memory=accelerator.device.type == "cuda",
+                pin_memory=self.accelerator.device.type == "cuda",
             )
         )
+
+    def _stream(self, parts: int) -> SampleStream:
+        """The same batches by their index, each in so many parts."""
+        config, accelerator = replace(self.config, accumulation=parts), self.accelerator
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        return sample_stream(config, self.data, self.rows, self.state.step, rank, processes)
 
     def _due(self, every: int) -> bool:
         """Whether something that happens every so many steps (0: only at the end) happens now."""

@@ -1,14 +1,14 @@
 """One optimiser step: the gradient of the mean loss over the global batch, part by part, then the update."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from unetdiff.data import Batch
 from unetdiff.denoiser import Denoiser
@@ -41,6 +41,7 @@ class OptimizerStep:
         denoiser = Denoiser(state.unet, config.objective.preconditioning)
         loss = DenoisingLoss(denoiser, config.objective, state.log_variance).train()
         self.denoising_loss, self.optimizer = accelerator.prepare(loss, state.optimizer)
+        self._own_loss = loss
         if is_sharded(state.unet):
             shard(state)
 
@@ -65,6 +66,11 @@ class OptimizerStep:
         state.step += 1
         return update
 
+    def rehearse(self, batches: Iterable[Batch]) -> None:
+        """Add the gradients of `batches` without the other processes: one that fails leaves nobody waiting."""
+        for batch in batches:
+            self.accelerator.backward(self._loss(self._own_loss, batch.to(self.accelerator.device)))
+
     def _accumulate(self, batches: Iterator[Batch]) -> Tensor:
         """Leave the gradient of the mean loss in the parameters; processes exchange it with the last part."""
         parts = self.config.accumulation
@@ -73,15 +79,15 @@ class OptimizerStep:
             batch = next(batches).to(self.accelerator.device, non_blocking=True)
             self._seed(part)
             with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.denoising_loss):
-                loss = self._loss(batch) / parts
+                loss = self._loss(self.denoising_loss, batch) / parts
                 self.accelerator.backward(loss)
             total += loss.detach()
         mean: Tensor = self.accelerator.reduce(total, "mean")
         return mean
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, denoising_loss: nn.Module, batch: Batch) -> Tensor:
         sigma = self.config.objective.sigma(batch.uniform)
-        losses: Tensor = self.denoising_loss(batch.images, batch.noise, sigma, **batch.condition)
+        losses: Tensor = denoising_loss(batch.images, batch.noise, sigma, **batch.condition)
         return losses.mean()
 
     def _seed(self, part: int) -> None:
