@@ -17,6 +17,7 @@ from unetdiff.diffusers_config import read_config
 from unetdiff.errors import InputError
 from unetdiff.interop.edm_pickle import read_edm_config
 from unetdiff.plain import require
+from unetdiff.tables import in_bytes, in_thousands, table
 
 __all__ = ["parser", "run"]
 
@@ -25,7 +26,7 @@ SUMS = ("parameters", "macs", "activation_bytes")
 SUM_HEADINGS = ("parameters", "MACs", "activations")
 NODE_HEADINGS = ("name", "kind", "level", "in", "skip", "out", "size", "tokens", *SUM_HEADINGS, "skip from")
 LEVEL_HEADINGS = ("level", "size", "tokens", *SUM_HEADINGS)
-LEFT_ALIGNED = ("name", "kind", "skip from")
+LEFT_ALIGNED = [NODE_HEADINGS.index(heading) for heading in ("name", "kind", "skip from")]
 NOTES = """\
 For one image. MACs: multiply-accumulates of convolutions and matrix products, attention's too.
 Activations: an estimate of what the backward pass keeps in float32, with fused attention."""
@@ -60,7 +61,7 @@ def run(args: jsonargparse.Namespace) -> None:
     print(f"{args.model} at {_resolution(*size)}{context}\n")
     nodes = [*map(_node_cells, rows), ("total", *[""] * 7, *_sum_cells(_totals(rows)), "")]
     levels = list(map(_level_cells, costs_of_levels(rows)))
-    print(_table(NODE_HEADINGS, nodes), _table(LEVEL_HEADINGS, levels), NOTES, sep="\n\n")
+    print(table([NODE_HEADINGS, *nodes], LEFT_ALIGNED), table([LEVEL_HEADINGS, *levels]), NOTES, sep="\n\n")
     if args.diagram is not None:
         print(f"\n{args.diagram}")
 
@@ -126,30 +127,8 @@ def _size_cells(row: NodeCost | LevelCost) -> tuple[str, str]:
 
 
 def _sum_cells(sums: Mapping[str, int]) -> tuple[str, ...]:
-    counts = (_scaled(sums[name], 1000, ("", "k", "M", "G", "T")) for name in ("parameters", "macs"))
-    return (*counts, _scaled(sums["activation_bytes"], 1024, ("B", "KiB", "MiB", "GiB", "TiB")))
+    return in_thousands(sums["parameters"]), in_thousands(sums["macs"]), in_bytes(sums["activation_bytes"])
 
 
 def _resolution(height: int, width: int) -> str:
     return f"{height}x{width}"
-
-
-def _scaled(value: float, base: int, units: Sequence[str]) -> str:
-    """A number below `base` with the unit that makes it so; whole in the first unit, else with one decimal."""
-    power = 0
-    while value >= base and power < len(units) - 1:
-        value, power = value / base, power + 1
-    return f"{value:.{min(power, 1)}f} {units[power]}".rstrip()
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if heading in LEFT_ALIGNED else cell.rjust(width)
-            for heading, cell, width in zip(headings, row, widths, strict=True)
-        ).rstrip()
-        for row in (headings, *rows)
-    )
-    return "\n".join(lines)

@@ -17,7 +17,7 @@ from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
-from unetdiff.data import Batch, PackedDataset
+from unetdiff.data import Batch, PackedDataset, SampleStream
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.training import checkpoint
