@@ -13,6 +13,7 @@ import samplers
 from unetdiff.atomic import replacing
 from unetdiff.cli.init_defaults import init_defaults
 from unetdiff.cli.lora_argument import with_lora_fields
+from unetdiff.cli.train_plan import plan_text
 from unetdiff.config import UNetConfig
 from unetdiff.data import PackedDataset, prepare
 from unetdiff.denoiser import Denoiser
@@ -23,6 +24,7 @@ from unetdiff.pictures import grid, save_png, to_uint8
 from unetdiff.plain import to_plain
 from unetdiff.training.config import PreviewConfig, TrainConfig
 from unetdiff.training.loop import Preview, Trainer
+from unetdiff.training.plan import make_plan
 from unetdiff.training.preview_rows import PreviewRows, preview_rows
 from unetdiff.training.resume import starting_point
 from unetdiff.training.run_folder import RunFolder
@@ -58,6 +60,9 @@ def parser() -> jsonargparse.ArgumentParser:
         default="auto",
         help="auto: go on from the newest checkpoint in out, if any; never; or the folder of a checkpoint",
     )
+    result.add_argument(
+        "--dry_run", action="store_true", help="show what the run will take, from two steps on the side; write nothing"
+    )
     return result
 
 
@@ -81,6 +86,11 @@ def run(args: jsonargparse.Namespace) -> None:
     check_fit(config, data)
     trainer = Trainer(config, data, _preview_of(config, data, folder) if config.preview.every else None, start)
     trainer.fit_memory()
+    if args.dry_run:
+        plan = make_plan(trainer)
+        if trainer.is_main:
+            print(plan_text(plan, data, start))
+        return
     if trainer.is_main:
         folder.prepare()
         write_config(folder.config, args)

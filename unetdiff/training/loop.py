@@ -89,7 +89,7 @@ class Trainer:
         Not under FSDP, where no process can try alone.
         """
         if self.state.step < self.config.steps and not is_sharded(self.state.unet):
-            parts = fitting_accumulation(self.optimizer_step, self._stream)
+            parts = fitting_accumulation(self.optimizer_step, self.stream)
             self.config = self.optimizer_step.config = replace(self.config, accumulation=parts)
 
     def fit(self) -> bool:
@@ -152,7 +152,7 @@ class Trainer:
         """This process's share of the batches that are left."""
         return iter(
             DataLoader(
-                self._stream(self.config.accumulation),
+                self.stream(self.config.accumulation),
                 batch_size=None,
                 num_workers=self.config.num_workers,
                 worker_init_fn=ignore_signals,
@@ -160,7 +160,7 @@ class Trainer:
             )
         )
 
-    def _stream(self, parts: int) -> SampleStream:
+    def stream(self, parts: int) -> SampleStream:
         """The same batches by their index, each in so many parts."""
         config, accelerator = replace(self.config, accumulation=parts), self.accelerator
         rank, processes = accelerator.process_index, accelerator.num_processes
