@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from benchmarks import data_loading, sampling, unet
+from benchmarks import checkpointing, data_loading, sampling, unet
 from benchmarks.agreement import disagreement, randomise_zeros_
 from benchmarks.layouts import randomise
 from benchmarks.peak import count_flops
@@ -111,6 +111,14 @@ def test_sampling_command(capsys):
     for header in ("| dpmpp-2m, steps |", "| one image |", "| 2 images,"):
         assert out.count(header) == 1
     assert all(f"\n| {name} |" in out for name in sampling.CASES)
+
+
+def test_gradient_checkpointing_saves_two_fifths_of_a_steps_memory(tmp_path):
+    out = tmp_path / "checkpointing.json"
+    checkpointing.main(["--quick", "--rounds", "1", "--batch", "4", "--out", str(out)])
+    (row,) = json.loads(out.read_text())
+    assert row["checkpointed_bytes"] < 0.6 * row["plain_bytes"]
+    assert row["memory_ratio"] < row["memory_ratio_with_state"] < 1
 
 
 def test_rounds_must_be_positive(capsys):
