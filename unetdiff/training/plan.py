@@ -65,7 +65,7 @@ def make_plan(trainer: Trainer) -> Plan:
     state, config = trainer.state, trainer.config
     tensors = {file: _bytes(named.values()) for file, named in state.tensors().items()}
     memory = Memory(
-        weights=tensors["weights.safetensors"],
+        weights=_bytes(state.unet.state_dict().values()),
         gradients=_bytes(parameter for parameter in state.unet.parameters() if parameter.requires_grad),
         optimizer=tensors["optimizer.safetensors"],
         averages=sum(tensors[f"{name}.safetensors"] for name in state.ema.models),
