@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from unetdiff.errors import InputError
 from unetdiff.losses import EDMObjective, Uncertainty
-from unetdiff.training import loop
 from unetdiff.training.averages import PowerEMA
 from unetdiff.training.loop import Trainer
+from unetdiff.training.processes import check_processes
 from unetdiff.training.sample_order import sample_order
 
 ROOT = Path(__file__).parents[2]
@@ -128,4 +128,4 @@ def test_processes_that_do_not_know_of_each_other_are_refused(small_run, data, m
 def test_the_older_fsdp_is_refused():
     accelerator = SimpleNamespace(num_processes=2, distributed_type="FSDP", is_fsdp2=False)
     with pytest.raises(InputError, match="fsdp_version: expected 2 in accelerate's configuration, got 1"):
-        loop._check_processes(accelerator)
+        check_processes(accelerator)

@@ -3,32 +3,25 @@
 import dataclasses
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jsonargparse
 
-import samplers
 from unetdiff.atomic import replacing
 from unetdiff.cli.init_defaults import init_defaults
 from unetdiff.cli.lora_argument import with_lora_fields
+from unetdiff.cli.preview_grid import PreviewGrid
 from unetdiff.cli.train_plan import plan_text
 from unetdiff.config import UNetConfig
-from unetdiff.data import PackedDataset, prepare
-from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
-from unetdiff.latent_images import load_described_codec, prepare_latents
-from unetdiff.model_folder import ModelInfo
-from unetdiff.pictures import grid, save_png, to_uint8
 from unetdiff.plain import to_plain
-from unetdiff.training.config import PreviewConfig, TrainConfig
-from unetdiff.training.loop import Preview, Trainer
+from unetdiff.training.config import TrainConfig
+from unetdiff.training.images import prepare_images
+from unetdiff.training.loop import Trainer
 from unetdiff.training.plan import make_plan
-from unetdiff.training.preview_rows import PreviewRows, preview_rows
 from unetdiff.training.resume import starting_point
 from unetdiff.training.run_folder import RunFolder
-from unetdiff.training.summary import check_fit, model_info
 
 __all__ = ["config_parser", "parser", "run", "train_config", "write_config"]
 
@@ -80,11 +73,8 @@ def run(args: jsonargparse.Namespace) -> None:
     config = train_config(args)
     folder = RunFolder(config.out)
     start = starting_point(folder.checkpoints, args.resume)
-    data = prepare(config.data)
-    if config.latents is not None:
-        data = prepare_latents(data, config.latents)
-    check_fit(config, data)
-    trainer = Trainer(config, data, _preview_of(config, data, folder) if config.preview.every else None, start)
+    data = prepare_images(config)
+    trainer = Trainer(config, data, PreviewGrid.of(config, data) if config.preview.every else None, start)
     trainer.fit_memory()
     if args.dry_run:
         plan = make_plan(trainer)
@@ -130,26 +120,3 @@ def _settings(args: jsonargparse.Namespace) -> jsonargparse.Namespace:
     for option in vars(args).keys() - {field.name for field in dataclasses.fields(TrainConfig)}:
         settings.pop(option)
     return settings
-
-
-def _preview_of(config: TrainConfig, data: PackedDataset, folder: RunFolder) -> Preview:
-    info = model_info(config, data, step=0)
-    return partial(_preview, config=config.preview, info=info, shown=preview_rows(config, data), folder=folder)
-
-
-def _preview(
-    denoiser: Denoiser, step: int, *, config: PreviewConfig, info: ModelInfo, shown: PreviewRows, folder: RunFolder
-) -> None:
-    """Sample with Heun's method on a Karras grid."""
-    codec = None if info.codec is None else load_described_codec(info.codec, device=denoiser.unet.device)
-    device = denoiser.unet.device
-    images = config.rows * config.columns
-    noise = samplers.PerImageNoise(range(config.seed, config.seed + images), info.data.shape, device=device)
-    sigmas = samplers.karras(config.steps, *info.preconditioning.sigma_range)
-    denoise: samplers.Denoise = partial(denoiser, **{name: x.to(device) for name, x in shown.condition.items()})
-    result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
-    pictures = result if codec is None else codec.decode(result)
-    facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
-    save_png(
-        folder.samples / f"step-{step:07d}.png", grid(to_uint8(pictures), config.columns, shown.names, scale=2), facts
-    )

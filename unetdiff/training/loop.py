@@ -4,7 +4,6 @@ A step's noise is keyed on the global index of its samples and its dropout on (s
 was stopped and goes on makes the same numbers as one that was not.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
@@ -21,20 +18,20 @@ from unetdiff.data import Batch, PackedDataset, SampleStream
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
 from unetdiff.training import checkpoint
-from unetdiff.training.averages import AveragedWeights, PowerEMA
+from unetdiff.training.averages import PowerEMA
 from unetdiff.training.averages.snapshots import add_snapshots, rewind
 from unetdiff.training.batches import sample_stream
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.conditions import row_conditions
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.identity import identity
+from unetdiff.training.initial_state import initial_state
 from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.metrics import MetricsLog
 from unetdiff.training.micro_batch import fitting_accumulation
-from unetdiff.training.network import StartingNetwork, build_network, save_network
-from unetdiff.training.optimizer import build_optimizer
-from unetdiff.training.precision import allow_tf32
+from unetdiff.training.network import build_network, save_network
+from unetdiff.training.processes import join_processes
 from unetdiff.training.progress import progress
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.sharding import gather, is_sharded, scatter
@@ -60,10 +57,10 @@ class Trainer:
         self.config, self.data, self.preview = config, data, preview
         self.rows = row_conditions(config, data)
         self.folder = RunFolder(config.out)
-        self.accelerator = _accelerator(config)
+        self.accelerator = join_processes(config)
         self.network = build_network(config, going_on=start is not None)
         self.identity = {**identity(config, data), **self.network.identity}
-        self.state = self._build(self.network, self.accelerator.device)
+        self.state = initial_state(config, self.network, self.accelerator.device, self.accelerator.scaler)
         self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
         if start is not None:
             self.resume(start)
@@ -121,32 +118,10 @@ class Trainer:
         self.accelerator.end_training()
         return state.step >= config.steps
 
-    def _build(self, network: StartingNetwork, device: torch.device) -> TrainingState:
-        """Everything that training changes, as it is before the first step."""
-        config = self.config
-        unet = network.unet.to(device).train()
-        if config.channels_last:
-            unet.to(memory_format=torch.channels_last)
-        ema = AveragedWeights(unet, config.ema)
-        if config.gradient_checkpointing:
-            unet.enable_gradient_checkpointing()
-        if config.compile:
-            unet.compile_blocks()
-        parameters, log_variance = list(unet.named_parameters()), None
-        if config.objective.uncertainty is not None:
-            log_variance = config.objective.uncertainty.build().to(device)
-            parameters.extend(log_variance.named_parameters(prefix="log_variance"))
-        return TrainingState(
-            unet=unet,
-            ema=ema,
-            optimizer=build_optimizer(config.optimizer, parameters),
-            scaler=self.accelerator.scaler,
-            log_variance=log_variance,
-        )
-
     def _build_whole(self) -> TrainingState:
         """A state of this run that is not sharded, for another to be copied into."""
-        return self._build(build_network(self.config, going_on=True), torch.device("cpu"))
+        network = build_network(self.config, going_on=True)
+        return initial_state(self.config, network, torch.device("cpu"), self.accelerator.scaler)
 
     def _batches(self) -> Iterator[Batch]:
         """This process's share of the batches that are left."""
@@ -221,33 +196,3 @@ class Trainer:
             rest = f"{kept[-1]} is intact: start again to go on from it" if kept else "there is no checkpoint yet"
             expected = f"step {self.state.step}: expected room for {what} in {self.folder.root}"
             raise InputError(f"{expected}, got: {error}; {rest}") from error
-
-
-def _accelerator(config: TrainConfig) -> Accelerator:
-    """Device, precision and processes; InputError where the configuration asks for what they cannot do."""
-    try:
-        accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    except ValueError as error:
-        raise InputError(f"mixed_precision: expected what this device can do, got: {error}") from error
-    allow_tf32(accelerator.device, config.tf32)
-    if config.mixed_precision != "no" and not accelerator.native_amp:  # accelerate trains in float32 then
-        device = accelerator.device.type
-        raise InputError(f"mixed_precision: expected what a {device} can do, got {config.mixed_precision}")
-    _check_processes(accelerator)
-    parts = config.accumulation * accelerator.num_processes
-    if config.batch_size % parts:
-        expected = f"a multiple of {parts} (accumulation x processes)"
-        raise InputError(f"batch_size: expected {expected}, got {config.batch_size}")
-    return accelerator
-
-
-def _check_processes(accelerator: Accelerator) -> None:
-    """Raise InputError where processes were started that accelerate does not see, or share out in an older way."""
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes < started:
-        hint = "without a GPU, ACCELERATE_USE_CPU=true makes them one training"
-        raise InputError(
-            f"processes: expected the {started} that were started, got {accelerator.num_processes}; {hint}"
-        )
-    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
-        raise InputError("fsdp_version: expected 2 in accelerate's configuration, got 1")

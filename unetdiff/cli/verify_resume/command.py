@@ -7,13 +7,13 @@ import numpy as np
 
 from unetdiff.cli.train import config_parser, train_config, write_config
 from unetdiff.cli.verify_resume.verification import Kill, Verification
-from unetdiff.data import PackedDataset, prepare
+from unetdiff.data import PackedDataset
 from unetdiff.errors import InputError
 from unetdiff.plain import require
 from unetdiff.training.config import TrainConfig
+from unetdiff.training.images import prepare_images
 from unetdiff.training.run_comparison import Comparison, compare_runs
 from unetdiff.training.sample_order import sample_order
-from unetdiff.training.summary import check_fit
 
 __all__ = ["parser", "run"]
 
@@ -37,8 +37,7 @@ def run(args: jsonargparse.Namespace) -> None:
     args.log_every = 1  # the metrics of every step are compared
     config = train_config(args)
     _check(args, config)
-    data = prepare(config.data)  # once, so that no attempt spends its time on it
-    check_fit(config, data)
+    data = prepare_images(config)  # once, so that no attempt spends its time on it
     settings = config.out / "config.yaml"
     write_config(settings, args)
     verification = Verification(config=config, settings=settings, processes=args.processes)

@@ -1,0 +1,48 @@
+"""A grid of samples from a run's averaged weights, drawn with the same seeds every time."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import samplers
+from unetdiff.data import PackedDataset
+from unetdiff.denoiser import Denoiser
+from unetdiff.latent_images import load_described_codec
+from unetdiff.model_folder import ModelInfo
+from unetdiff.pictures import grid, save_png, to_uint8
+from unetdiff.training.config import PreviewConfig, TrainConfig
+from unetdiff.training.preview_rows import PreviewRows, preview_rows
+from unetdiff.training.run_folder import RunFolder
+from unetdiff.training.summary import model_info
+
+__all__ = ["PreviewGrid"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewGrid:
+    """Heun's method on a Karras grid; the picture of step N is `step-N.png` in `folder`."""
+
+    config: PreviewConfig
+    info: ModelInfo
+    rows: PreviewRows
+    folder: Path
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: PackedDataset) -> "PreviewGrid":
+        """The grid of a run on `data`."""
+        info, folder = model_info(config, data, step=0), RunFolder(config.out).samples
+        return cls(config=config.preview, info=info, rows=preview_rows(config, data), folder=folder)
+
+    def __call__(self, denoiser: Denoiser, step: int) -> None:
+        """Draw what the network can do after so many steps."""
+        config, device = self.config, denoiser.unet.device
+        codec = None if self.info.codec is None else load_described_codec(self.info.codec, device=device)
+        images = config.rows * config.columns
+        noise = samplers.PerImageNoise(range(config.seed, config.seed + images), self.info.data.shape, device=device)
+        sigmas = samplers.karras(config.steps, *self.info.preconditioning.sigma_range)
+        denoise: samplers.Denoise = partial(denoiser, **{name: x.to(device) for name, x in self.rows.condition.items()})
+        result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
+        pictures = to_uint8(result if codec is None else codec.decode(result))
+        facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
+        path = self.folder / f"step-{step:07d}.png"
+        save_png(path, grid(pictures, config.columns, self.rows.names, scale=2), facts)
