@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
+from PIL import Image
 
 from unetdiff.config import LevelConfig, MidConfig, ResnetConfig, UNetConfig
 from unetdiff.data import DataConfig, prepare
@@ -51,3 +53,18 @@ def small_run(tmp_path, fashion_mnist, model):
 @pytest.fixture
 def data(fashion_mnist):
     return prepare(DataConfig(source="fashion-mnist"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Makes folders of images, one in each class."""
+
+    def make(name, classes, side=8, seed=0):
+        random = np.random.default_rng(seed)
+        for label in classes:
+            (tmp_path / name / label).mkdir(parents=True)
+            pixels = random.integers(0, 256, (side, side), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / label / "image.png")
+        return tmp_path / name
+
+    return make

@@ -37,6 +37,7 @@ model:
   resnet: {dropout: 0.1}
 objective: {class_path: EDMObjective, init_args: {P_mean: -1.0}}
 preview: {every: 0}
+validation: {every: 0}
 """
 
 
@@ -71,7 +72,7 @@ def test_a_run_leaves_a_complete_folder(options, out):
     assert files == {
         "config.yaml",
         "metrics.jsonl",
-        *(f"samples/step-000000{step}.png" for step in (2, 4)),
+        *(f"samples/step-000000{step}{kind}.png" for step in (2, 4) for kind in ("", "-neighbours")),
         *(f"checkpoints/step-000000{step}/{name}" for step in (2, 4) for name in state),
         *(f"model/{name}" for name in ("README.md", "denoiser.json", "unet/config.json")),
         "model/unet/diffusion_pytorch_model.safetensors",

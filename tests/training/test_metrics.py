@@ -1,23 +1,32 @@
 import json
+from dataclasses import dataclass
 
 from unetdiff.training.metrics import MetricsLog
+from unetdiff.training.records import Record
 
 
-def steps(path):
-    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+@dataclass(frozen=True, kw_only=True)
+class Seen(Record):
+    kind = "seen"
+    loss: float = 0.5
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_going_on_drops_what_was_logged_after_the_checkpoint(tmp_path):
     path = tmp_path / "metrics.jsonl"
     log = MetricsLog(path, 0)
-    for step in (10, 20, 30):
-        log.append({"step": step, "loss": 0.5})
-    MetricsLog(path, 20).append({"step": 25, "loss": 0.25})
-    assert steps(path) == [10, 20, 25]
+    for step in (10, 20, 20, 30, 30):
+        log.append(Seen(step=step))
+    MetricsLog(path, 20).append(Seen(step=25, loss=0.25))
+    assert [line["step"] for line in lines(path)] == [10, 20, 20, 25]
+    assert lines(path)[-1] == {"kind": "seen", "step": 25, "loss": 0.25}
 
 
 def test_a_line_that_a_kill_cut_off_goes(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 10}\n{"step": 20, "lo')
-    MetricsLog(path, 30).append({"step": 40})
-    assert steps(path) == [10, 40]
+    MetricsLog(path, 30).append(Seen(step=40))
+    assert [line["step"] for line in lines(path)] == [10, 40]

@@ -12,9 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from unetdiff.data import DataConfig, prepare
 from unetdiff.errors import InputError
 from unetdiff.losses import EDMObjective, Uncertainty
 from unetdiff.training.averages import PowerEMA
+from unetdiff.training.config import ValidationConfig
 from unetdiff.training.loop import Trainer
 from unetdiff.training.processes import check_processes
 from unetdiff.training.sample_order import sample_order
@@ -34,6 +36,7 @@ def run(small_run, model):
         steps=5,
         checkpoint_every=1,
         keep_checkpoints=5,
+        validation=ValidationConfig(every=2, images=5, sigmas=3),
     )
     return replace(config, optimizer=replace(config.optimizer, decay="none", eps=1e-4))
 
@@ -48,6 +51,7 @@ def settings(run, tmp_path):
         "optimizer": {"lr": 1e-3, "eps": 1e-4, "warmup_steps": 2, "weight_decay": 0.01},
         "ema": {"class_path": "PowerEMA", "init_args": {"snapshot_every": 3}},
         "preview": {"every": 3, "rows": 1, "columns": 1, "steps": 1},
+        "validation": {"every": 2, "images": 5, "sigmas": 3},
         **{name: getattr(run, name) for name in ("batch_size", "num_workers", "log_every", "seed", "checkpoint_every")},
     }
     (tmp_path / "two.yaml").write_text(json.dumps(values))
@@ -67,8 +71,9 @@ def launch_fsdp():
     return [sys.executable, "-m", *launch]
 
 
-def metrics(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def metrics(folder, kind):
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == kind]
 
 
 def assert_close(one, two):
@@ -85,19 +90,26 @@ def assert_close(one, two):
 @pytest.mark.parametrize("launch", ["launch_ddp", "launch_fsdp"])
 def test_one_process_then_two_then_one_equal_one(run, settings, data, tmp_path, launch, request):
     """Gradients, too: Adam's first moment is a mean of them."""
-    Trainer(run, data).fit()
+    held_out = prepare(DataConfig(split="test"))
+    Trainer(run, data, held_out=held_out).fit()
     one, two = tmp_path / "one", tmp_path / "two"
     options = ["--config", str(settings), "--steps", "3", "--resume", str(one / "checkpoints" / "step-0000001")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     subprocess.run([*request.getfixturevalue(launch), *options], env=environment, check=True, capture_output=True)
-    last = Trainer(replace(run, out=two), data)
+    last = Trainer(replace(run, out=two), data, held_out=held_out)
     last.resume(two / "checkpoints" / "step-0000003")
     last.fit()
     for step in (2, 3, 5):
         assert_close(*(folder / "checkpoints" / f"step-{step:07d}" for folder in (one, two)))
     for key in ("loss", "grad_norm", "lr"):
-        expected = [line[key] for line in metrics(one)[1:]]
-        assert [line[key] for line in metrics(two)] == pytest.approx(expected, rel=1e-5)
+        expected = [line[key] for line in metrics(one, "train")[1:]]
+        assert [line[key] for line in metrics(two, "train")] == pytest.approx(expected, rel=1e-5)
+    validated, expected = (
+        {(line["step"], name): loss for line in metrics(run, "validation") for name, loss in line["loss"].items()}
+        for run in (two, one)
+    )
+    assert [step for step, name in validated if name == "weights"] == [2, 3, 4, 5]  # 3: its last step
+    assert validated == pytest.approx({key: expected.get(key, validated[key]) for key in validated}, rel=1e-5)
     for folder in ("averages", "model/unet"):
         assert len({tuple(sorted(path.name for path in (out / folder).iterdir())) for out in (one, two)}) == 1
     assert (two / "samples" / "step-0000003.png").exists()

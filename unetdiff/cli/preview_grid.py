@@ -11,29 +11,42 @@ from unetdiff.latent_images import load_described_codec
 from unetdiff.model_folder import ModelInfo
 from unetdiff.pictures import grid, save_png, to_uint8
 from unetdiff.training.config import PreviewConfig, TrainConfig
+from unetdiff.training.preview import Shown
 from unetdiff.training.preview_rows import PreviewRows, preview_rows
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.summary import model_info
+from unetdiff.training.training_neighbours import TrainingNeighbours
 
 __all__ = ["PreviewGrid"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewGrid:
-    """Heun's method on a Karras grid; the picture of step N is `step-N.png` in `folder`."""
+    """Heun's method on a Karras grid; the picture of step N is `step-N.png` in `folder`.
+
+    With `neighbours` a second picture shows each sample beside the training image that is nearest to it.
+    """
 
     config: PreviewConfig
     info: ModelInfo
     rows: PreviewRows
     folder: Path
+    neighbours: TrainingNeighbours | None
 
     @classmethod
-    def of(cls, config: TrainConfig, data: PackedDataset) -> "PreviewGrid":
-        """The grid of a run on `data`."""
-        info, folder = model_info(config, data, step=0), RunFolder(config.out).samples
-        return cls(config=config.preview, info=info, rows=preview_rows(config, data), folder=folder)
+    def of(cls, config: TrainConfig, data: PackedDataset, held_out: PackedDataset | None) -> "PreviewGrid":
+        """The grid of a run on `data`; `held_out` are images that it never sees, if any."""
+        folder = RunFolder(config.out).samples
+        compared = config.preview.neighbours and config.latents is None  # distances of latents say little
+        return cls(
+            config=config.preview,
+            info=model_info(config, data, step=0),
+            rows=preview_rows(config, data),
+            folder=folder,
+            neighbours=TrainingNeighbours(data, held_out, folder) if compared else None,
+        )
 
-    def __call__(self, denoiser: Denoiser, step: int) -> None:
+    def __call__(self, denoiser: Denoiser, step: int) -> Shown:
         """Draw what the network can do after so many steps."""
         config, device = self.config, denoiser.unet.device
         codec = None if self.info.codec is None else load_described_codec(self.info.codec, device=device)
@@ -46,3 +59,7 @@ class PreviewGrid:
         facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
         path = self.folder / f"step-{step:07d}.png"
         save_png(path, grid(pictures, config.columns, self.rows.names, scale=2), facts)
+        if self.neighbours is None:
+            return Shown(pictures={"samples": path})
+        beside, record = self.neighbours.show(result, step, config.columns)
+        return Shown(pictures={"samples": path, "neighbours": beside}, record=record)

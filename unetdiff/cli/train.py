@@ -17,6 +17,7 @@ from unetdiff.config import UNetConfig
 from unetdiff.errors import InputError
 from unetdiff.plain import to_plain
 from unetdiff.training.config import TrainConfig
+from unetdiff.training.held_out import held_out
 from unetdiff.training.images import prepare_images
 from unetdiff.training.loop import Trainer
 from unetdiff.training.plan import make_plan
@@ -74,7 +75,9 @@ def run(args: jsonargparse.Namespace) -> None:
     folder = RunFolder(config.out)
     start = starting_point(folder.checkpoints, args.resume)
     data = prepare_images(config)
-    trainer = Trainer(config, data, PreviewGrid.of(config, data) if config.preview.every else None, start)
+    measured = held_out(config, data)
+    preview = PreviewGrid.of(config, data, measured) if config.preview.every else None
+    trainer = Trainer(config, data, preview, start, measured)
     trainer.fit_memory()
     if args.dry_run:
         plan = make_plan(trainer)
@@ -86,6 +89,8 @@ def run(args: jsonargparse.Namespace) -> None:
         write_config(folder.config, args)
         if start is None:
             print(trainer.network, file=sys.stderr)
+        if config.validation.every and measured is None:
+            print(f"no validation: {config.data.source} has no test part; see validation.source", file=sys.stderr)
     finished = trainer.fit()
     if trainer.is_main and finished:
         print(f"all {trainer.state.step} steps are made; the model is in {folder.model}")

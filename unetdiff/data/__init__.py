@@ -1,8 +1,8 @@
 """Images from folders, arrays and Fashion-MNIST: packed once, mapped into memory, streamed as batches."""
 
 from unetdiff.data.cache import prepare
-from unetdiff.data.config import DataConfig
+from unetdiff.data.config import DataConfig, MissingSplitError
 from unetdiff.data.dataset import PackedDataset
 from unetdiff.data.stream import Batch, SampleStream
 
-__all__ = ["Batch", "DataConfig", "PackedDataset", "SampleStream", "prepare"]
+__all__ = ["Batch", "DataConfig", "MissingSplitError", "PackedDataset", "SampleStream", "prepare"]

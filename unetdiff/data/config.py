@@ -7,10 +7,14 @@ from typing import Literal
 from unetdiff.data.columns import Columns
 from unetdiff.errors import InputError
 
-__all__ = ["DataConfig", "Layout", "Split"]
+__all__ = ["DataConfig", "Layout", "MissingSplitError", "Split"]
 
 Split = Literal["train", "test"]
 Layout = Literal["channels_first", "channels_last"]
+
+
+class MissingSplitError(InputError):
+    """A source that has not the part that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

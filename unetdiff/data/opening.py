@@ -7,7 +7,7 @@ from pathlib import Path
 from unetdiff.data.arrays import ArrayFile
 from unetdiff.data.arrow_table import HUB, open_hub, open_parquet
 from unetdiff.data.captioned_folder import CaptionedFolder, find_metadata
-from unetdiff.data.config import DataConfig, Split
+from unetdiff.data.config import DataConfig, MissingSplitError, Split
 from unetdiff.data.emoji import find_emoji
 from unetdiff.data.fashion_mnist import NAMES, FashionMnist, find_fashion_mnist
 from unetdiff.data.image_folder import ImageFolder
@@ -92,4 +92,4 @@ def _expand(pattern: str) -> list[Path]:
 
 def _require_train(config: DataConfig) -> None:
     if config.split == "test":
-        raise InputError(f"split: expected train for {config.source}, which has no test part, got test")
+        raise MissingSplitError(f"split: expected train for {config.source}, which has no test part, got test")

@@ -2,7 +2,7 @@
 
     l(x) = d(x, x_1) / (alpha / n sum_{i <= n} d(x, x_i))
 
-x_1 ... x_n are the n training images nearest to x, nearest first. Where l(x) < 1, x_1 is much closer than its like, and x
+x_1 ... x_n are the n training images nearest to x, nearest first. Where l(x) < 1, x_1 is much closer than its like: x
 counts as memorised (Carlini et al. 2023, "Extracting Training Data from Diffusion Models", section 5, with alpha = 1/2
 and n = 50). A bound on d alone would accuse every plain image. How often real images that were held out are accused
 depends on the data, and says what the share among generated ones means.
@@ -50,5 +50,4 @@ def closeness(images: Images, training: PackedDataset, device: torch.device | st
     typical = found.distances.mean(axis=1)
     # All n are at distance 0 where the training set repeats one image n times: that image is a copy.
     ratios = np.divide(found.distances[:, 0], ALPHA * typical, out=np.zeros_like(typical), where=typical > 0)
-    white = np.iinfo(training.images.dtype).max
-    return Closeness(indices=found.indices[:, 0], distances=found.distances[:, 0] / white, ratios=ratios)
+    return Closeness(indices=found.indices[:, 0], distances=found.distances[:, 0] / training.white, ratios=ratios)

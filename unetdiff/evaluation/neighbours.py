@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unetdiff.data.pixels import Pixels
 from unetdiff.plain import require
 
 __all__ = ["Images", "Neighbours", "nearest"]
 
-Images: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32] | NDArray[np.float64]"
+Images: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16] | Pixels | NDArray[np.float32] | NDArray[np.float64]"
 """(N, ...), a row for each image, or for its features."""
 
 CHUNK_NUMBERS = 2**24

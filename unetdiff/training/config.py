@@ -7,14 +7,16 @@ from typing import Literal
 from unetdiff.conditioning.augmentation import Augmentation
 from unetdiff.conditioning.text_encoder import TextConfig
 from unetdiff.config import UNetConfig
-from unetdiff.data.config import DataConfig
+from unetdiff.data.config import DataConfig, Split
 from unetdiff.latent_images import LatentsConfig
 from unetdiff.lora import LoraConfig
 from unetdiff.losses import EDMObjective, Objective
 from unetdiff.plain import require
 from unetdiff.training.averages import EMA, PowerEMA, WarmupEMA
 
-__all__ = ["OptimizerConfig", "PreviewConfig", "TrainConfig"]
+__all__ = ["OptimizerConfig", "PreviewConfig", "Tracker", "TrainConfig", "ValidationConfig"]
+
+Tracker = Literal["tensorboard", "wandb", "trackio"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class PreviewConfig:
     """A grid of samples from the averaged weights, drawn with the same seeds every `every` steps (0: never).
 
     Each row shows a class, or one of `prompts` (some captions of the data without them); seeds count up from `seed`.
+    `neighbours`: a second picture shows each sample beside the training image that is nearest to it, and how many are
+    copies is measured.
     """
 
     every: int = 1000
@@ -58,11 +62,37 @@ class PreviewConfig:
     steps: int = 18
     seed: int = 0
     prompts: tuple[str, ...] = ()
+    neighbours: bool = True
 
     def __post_init__(self) -> None:
         require(self.every >= 0, "preview.every", "0 or more", self.every)
         for name in ("rows", "columns", "steps"):
             require(getattr(self, name) >= 1, f"preview.{name}", "a positive number", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """The loss of held-out images, measured every `every` steps (0: never) with the same noise every time.
+
+    `images` of them, drawn by `seed`, are seen at `sigmas` noise levels: quantiles of those of training, so that the
+    mean compares with the training loss. They are the `split` of `source`; without a source the test part of
+    data.source, or none where it has no such part: no image is taken away from training.
+    """
+
+    every: int = 1000
+    images: int = 256
+    sigmas: int = 8
+    seed: int = 0
+    source: str | None = None
+    split: Split = "test"
+
+    def __post_init__(self) -> None:
+        for name in ("every", "seed"):
+            require(getattr(self, name) >= 0, f"validation.{name}", "0 or more", getattr(self, name))
+        for name in ("images", "sigmas"):
+            require(getattr(self, name) >= 1, f"validation.{name}", "a positive number", getattr(self, name))
+        held_out = self.source is not None or self.split == "test"
+        require(held_out, "validation.split", "test, where validation.source is left out", self.split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +105,8 @@ class TrainConfig:
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
     together (for classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
-    `tf32`: float32 products of NVIDIA GPUs with 10 bits of mantissa instead of 23, convolutions too.
+    `tf32`: float32 products of NVIDIA GPUs with 10 bits of mantissa instead of 23, convolutions too. `trackers` are
+    given what goes to metrics.jsonl and samples/, for their project `project`.
 
     `init`: a network to start from, in a model, run or pipeline folder or on the hub. `lora`: train adapters of it, and
     nothing else. `freeze`: patterns of the names of nodes or parameters that are not trained.
@@ -94,6 +125,9 @@ class TrainConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EMA = field(default_factory=WarmupEMA)
     preview: PreviewConfig = PreviewConfig()
+    validation: ValidationConfig = ValidationConfig()
+    trackers: tuple[Tracker, ...] = ()
+    project: str = "unetdiff"
     seed: int = 0
     steps: int = 100_000
     batch_size: int = 128

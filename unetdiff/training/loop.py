@@ -5,9 +5,9 @@ was stopped and goes on makes the same numbers as one that was not.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,30 +28,34 @@ from unetdiff.training.identity import identity
 from unetdiff.training.initial_state import initial_state
 from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
-from unetdiff.training.metrics import MetricsLog
 from unetdiff.training.micro_batch import fitting_accumulation
 from unetdiff.training.network import build_network, save_network
+from unetdiff.training.preview import Preview
 from unetdiff.training.processes import join_processes
-from unetdiff.training.progress import progress
+from unetdiff.training.progress import Progress, progress
 from unetdiff.training.run_folder import RunFolder
+from unetdiff.training.run_log import RunLog
 from unetdiff.training.sharding import gather, is_sharded, scatter
 from unetdiff.training.step import OptimizerStep
 from unetdiff.training.summary import check_fit, model_info
+from unetdiff.training.validation import Validation
 
-__all__ = ["Preview", "Trainer"]
-
-Preview = Callable[[Denoiser, int], None]
-"""`preview(denoiser, step)` shows what the averaged weights can do."""
+__all__ = ["Trainer"]
 
 
 class Trainer:
     """A run on this process's share of the machine; `fit` makes it and keeps its folder up to date.
 
-    `start`: the checkpoint to go on from, None: the beginning.
+    `start`: the checkpoint to go on from, None: the beginning. `held_out`: images to validate on, None: no validation.
     """
 
     def __init__(
-        self, config: TrainConfig, data: PackedDataset, preview: Preview | None = None, start: Path | None = None
+        self,
+        config: TrainConfig,
+        data: PackedDataset,
+        preview: Preview | None = None,
+        start: Path | None = None,
+        held_out: PackedDataset | None = None,
     ) -> None:
         check_fit(config, data)
         self.config, self.data, self.preview = config, data, preview
@@ -62,6 +66,7 @@ class Trainer:
         self.identity = {**identity(config, data), **self.network.identity}
         self.state = initial_state(config, self.network, self.accelerator.device, self.accelerator.scaler)
         self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
+        self.validation = None if held_out is None else Validation(config, held_out, self.accelerator)
         if start is not None:
             self.resume(start)
 
@@ -92,7 +97,7 @@ class Trainer:
     def fit(self) -> bool:
         """Train up to `config.steps`; False if a signal stopped it before. Either way the run folder is complete."""
         config, state, main = self.config, self.state, self.is_main
-        log = MetricsLog(self.folder.metrics, state.step) if main else None
+        log = self._log() if main else None
         if main:
             rewind(self.folder.averages, state.step)
         meter = Meter(config.batch_size, state.seconds)
@@ -108,13 +113,12 @@ class Trainer:
                 stopped = self._any(stop.requested)
                 if log is not None and (stopped or self._due(config.log_every)):
                     record = meter.record(state.step, update.lr)
-                    log.append(asdict(record))
+                    log.add(record)
                     display.record(record)
+                self._watch(log, display)
                 self._add_snapshots()
                 if stopped or self._due(config.checkpoint_every):
                     self._save()
-                if self.preview is not None and self._due(config.preview.every):
-                    self._show(self.preview)
         self.accelerator.end_training()
         return state.step >= config.steps
 
@@ -150,20 +154,31 @@ class Trainer:
         flag = torch.tensor(float(requested), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum"))
 
-    def _whole_state(self) -> TrainingState | None:
-        """What the process that writes needs, None on the others; all ask for it together, as it may be sharded."""
+    def _whole_state(self) -> TrainingState:
+        """What training changes, not sharded; all processes ask for it together."""
         if not is_sharded(self.state.unet):
-            return self.state if self.is_main else None
+            return self.state
         state = self._build_whole()
         gather(self.state, state)
-        return state if self.is_main else None
+        return state
 
-    def _show(self, preview: Preview) -> None:
-        """Let the averaged weights show what they can do."""
-        state = self._whole_state()
-        if state is not None:
-            denoiser = Denoiser(state.ema.model, self.config.objective.preconditioning).to(self.accelerator.device)
-            preview(denoiser.eval(), state.step)
+    def _log(self) -> RunLog:
+        facts = model_info(self.config, self.data, self.state.step).training
+        return RunLog(self.config, self.accelerator, self.state.step, facts)
+
+    def _watch(self, log: RunLog | None, display: Progress) -> None:
+        """Validate and preview when it is time; before the checkpoint of this step, so that what it logs is whole."""
+        config = self.config
+        if self.validation is not None and self._due(config.validation.every):
+            record = self.validation(self._whole_state())
+            if log is not None:
+                log.add(record)
+                display.validated(record)
+        if self.preview is not None and self._due(config.preview.every):
+            state = self._whole_state()
+            if log is not None:
+                denoiser = Denoiser(state.ema.model, config.objective.preconditioning).to(self.accelerator.device)
+                log.show(self.preview(denoiser.eval(), state.step), state.step)
 
     def _add_snapshots(self) -> None:
         """Store the averages when it is time; before the checkpoint of this step, so that it never lacks them."""
@@ -171,7 +186,7 @@ class Trainer:
         if not (isinstance(ema, PowerEMA) and ema.snapshot_every and self._due(ema.snapshot_every)):
             return
         state = self._whole_state()
-        if state is not None:
+        if self.is_main:
             averages = dict(zip(ema.widths, state.ema.models.values(), strict=True))
             with self._room("snapshots of the averages"):
                 add_snapshots(self.folder.averages, averages, state.step, getattr(torch, ema.snapshot_dtype))
@@ -179,7 +194,7 @@ class Trainer:
     def _save(self) -> None:
         """Refresh the model folder, then the checkpoint: one that exists never has an older model beside it."""
         folder, state = self.folder, self._whole_state()
-        if state is None:
+        if not self.is_main:
             return
         with self._room("a checkpoint"):
             save_network(folder.model, state.ema.model, model_info(self.config, self.data, state.step))

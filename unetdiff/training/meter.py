@@ -3,33 +3,15 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from unetdiff.training.memory import peak_device_memory, peak_memory
+from unetdiff.training.records import TrainRecord
 from unetdiff.training.step import Update
 
-__all__ = ["Meter", "Record", "TimedIterator"]
+__all__ = ["Meter", "TimedIterator"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A line of `metrics.jsonl`.
-
-    `loss` and `grad_norm` (before clipping; null where fp16 overflowed) are means over the steps since the last record,
-    `lr` is that of the last one. `data_wait_share` is the part of a step's time spent waiting for images, `seconds` the
-    training time of the whole run.
-    """
-
-    step: int
-    loss: float
-    lr: float
-    grad_norm: float | None
-    images_per_s: float
-    step_seconds: float
-    data_wait_share: float
-    seconds: float
 
 
 class Meter:
@@ -49,9 +31,9 @@ class Meter:
         self._time += seconds
         self._waited += waited
 
-    def record(self, step: int, lr: float) -> Record:
+    def record(self, step: int, lr: float) -> TrainRecord:
         """Means since the last record."""
-        record = Record(
+        record = TrainRecord(
             step=step,
             loss=self._loss / self._steps,
             lr=lr,
@@ -60,6 +42,8 @@ class Meter:
             step_seconds=self._time / self._steps,
             data_wait_share=self._waited / self._time,
             seconds=self.seconds,
+            peak_memory_mib=peak_memory(),
+            peak_device_memory_mib=peak_device_memory(),
         )
         self._clear()
         return record

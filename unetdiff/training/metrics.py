@@ -1,10 +1,11 @@
-"""`metrics.jsonl`: one JSON object a line, in the order of training."""
+"""`metrics.jsonl`: one record a line (`unetdiff.training.records`), in the order of training."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from unetdiff.atomic import replacing
+from unetdiff.training.records import Record
 
 __all__ = ["MetricsLog", "whole_lines"]
 
@@ -18,10 +19,10 @@ class MetricsLog:
         with replacing(path) as staged:
             staged.write_text("".join(kept), encoding="utf-8")
 
-    def append(self, record: Mapping[str, float]) -> None:
+    def append(self, record: Record) -> None:
         """Write one line at once."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps({"kind": record.kind, **asdict(record)}) + "\n")
 
 
 def whole_lines(path: Path) -> list[str]:

@@ -1,21 +1,26 @@
-"""The processes of a run, their device and their precision, as accelerate was told of them."""
+"""The processes of a run, their device, precision and trackers, as accelerate was told of them."""
 
 import os
 
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, ProjectConfiguration
 
 from unetdiff.errors import InputError
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.precision import allow_tf32
+from unetdiff.training.trackers import require_installed
 
 __all__ = ["check_processes", "join_processes"]
 
 
 def join_processes(config: TrainConfig) -> Accelerator:
     """Device, precision and processes; InputError where the configuration asks for what they cannot do."""
+    require_installed(config.trackers)
+    folders = ProjectConfiguration(project_dir=str(config.out), logging_dir=str(config.out / "tensorboard"))
     try:
-        accelerator = Accelerator(mixed_precision=config.mixed_precision)
+        accelerator = Accelerator(
+            mixed_precision=config.mixed_precision, log_with=list(config.trackers) or None, project_config=folders
+        )
     except ValueError as error:
         raise InputError(f"mixed_precision: expected what this device can do, got: {error}") from error
     allow_tf32(accelerator.device, config.tf32)

@@ -7,7 +7,7 @@ from typing import NoReturn, Protocol
 
 from tqdm import tqdm
 
-from unetdiff.training.meter import Record
+from unetdiff.training.records import TrainRecord, ValidationRecord
 
 __all__ = ["Progress", "progress"]
 
@@ -18,8 +18,11 @@ class Progress(Protocol):
     def step(self) -> None:
         """One optimiser step is done."""
 
-    def record(self, record: Record) -> None:
+    def record(self, record: TrainRecord) -> None:
         """Averages over the last steps are known."""
+
+    def validated(self, record: ValidationRecord) -> None:
+        """The loss of held-out images is known."""
 
 
 @contextmanager
@@ -37,8 +40,11 @@ class _Bar:
     def step(self) -> None:
         self.display.update()
 
-    def record(self, record: Record) -> None:
+    def record(self, record: TrainRecord) -> None:
         self.display.set_postfix_str(f"loss {record.loss:.4f}, {record.images_per_s:.0f} images/s")
+
+    def validated(self, record: ValidationRecord) -> None:
+        self.display.write(_validation(record), file=sys.stderr)
 
 
 class _Lines:
@@ -48,12 +54,18 @@ class _Lines:
     def step(self) -> None:
         pass
 
-    def record(self, record: Record) -> None:
+    def record(self, record: TrainRecord) -> None:
         left = tqdm.format_interval((self.steps - record.step) * record.step_seconds)
-        sys.stderr.write(
+        self._write(
             f"step {record.step}/{self.steps}, loss {record.loss:.4f}, lr {record.lr:.2e}, "
-            f"{record.images_per_s:.1f} images/s, data {record.data_wait_share:.1%}, {left} left\n"
+            f"{record.images_per_s:.1f} images/s, data {record.data_wait_share:.1%}, {left} left"
         )
+
+    def validated(self, record: ValidationRecord) -> None:
+        self._write(_validation(record))
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
@@ -61,5 +73,13 @@ class _Silence:
     def step(self) -> None:
         pass
 
-    def record(self, record: Record) -> None:
+    def record(self, record: TrainRecord) -> None:
         pass
+
+    def validated(self, record: ValidationRecord) -> None:
+        pass
+
+
+def _validation(record: ValidationRecord) -> str:
+    losses = ", ".join(f"{loss:.4f} ({name})" for name, loss in record.loss.items())
+    return f"step {record.step}, validation loss {losses}"

@@ -1,9 +1,10 @@
 """Whether two finished runs are the same: every tensor of the last checkpoint and the snapshots, every logged step."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -60,17 +61,27 @@ def _compare_snapshots(first: RunFolder, second: RunFolder) -> Iterator[Comparis
 
 def _compare_metrics(first: RunFolder, second: RunFolder) -> Iterator[Comparison]:
     for metric in METRICS:
-        yield _compare_tensors(f"{metric} of each step", _logged(first, metric), _logged(second, metric))
+        one, two = (_numbers((record, record[metric]) for record in _logged(run, "train")) for run in (first, second))
+        yield _compare_tensors(f"{metric} of each step", one, two)
+    one, two = (
+        _numbers((record, loss) for record in _logged(run, "validation") for loss in record["loss"].values())
+        for run in (first, second)
+    )
+    if one or two:
+        yield _compare_tensors("validation loss", one, two)
 
 
-def _logged(run: RunFolder, metric: str) -> dict[str, Tensor]:
-    """A metric by line and step; null, which is fp16's overflow, as -1."""
+def _logged(run: RunFolder, kind: str) -> list[dict[str, Any]]:
+    """The records of this kind, in the order of their lines."""
     records = [json.loads(line) for line in whole_lines(run.metrics)]
+    return [record for record in records if record["kind"] == kind]
+
+
+def _numbers(pairs: Iterable[tuple[Mapping[str, Any], float | None]]) -> dict[str, Tensor]:
+    """By place and step; null, which is fp16's overflow, as -1."""
     return {
-        f"{line}:{record['step']}": torch.tensor(
-            -1.0 if record[metric] is None else record[metric], dtype=torch.float64
-        )
-        for line, record in enumerate(records)
+        f"{place}:{record['step']}": torch.tensor(-1.0 if number is None else number, dtype=torch.float64)
+        for place, (record, number) in enumerate(pairs)
     }
 
 

@@ -26,6 +26,11 @@ class RunFolder:
         return self.root / "metrics.jsonl"
 
     @property
+    def tracker_run(self) -> Path:
+        """The name of the run in its trackers, where it has some."""
+        return self.root / "tracker-run.txt"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of `step-*`."""
         return self.root / "checkpoints"
