@@ -91,11 +91,12 @@ def test_every_average_is_measured_and_the_mean_is_that_of_the_levels(validated)
     assert plain.validation(plain.state).loss["weights"] == record.loss["weights"]
 
 
-def test_labels_tell_the_network_the_class(validated):
+def test_the_network_is_told_the_class_and_drops_nothing_out(validated):
     trainer = validated()
     for parameter in trainer.state.unet.parameters():
         nn.init.normal_(parameter, std=0.1)  # where training begins, zeros hide the condition
     before = trainer.validation(trainer.state)
+    assert trainer.validation(trainer.state) == before  # nothing is dropped out
     labels = trainer.validation.condition["class_labels"]
     trainer.validation.condition["class_labels"] = (labels + 1) % 10
     assert trainer.validation(trainer.state).loss["weights"] != before.loss["weights"]

@@ -44,7 +44,7 @@ class Trackers:
                 "wandb": {"name": name, "id": name, "resume": "allow", "dir": str(config.out)},
                 "trackio": {"name": name, "resume": "allow"},
             }
-            accelerator.init_trackers(config.project, dict(facts), options)
+            accelerator.init_trackers(config.project, dict(facts) if step == 0 else None, options)
 
     def log(self, record: Record) -> None:
         """Log every number of a record as `kind/name`."""
