@@ -14,7 +14,9 @@ def training(fashion_mnist):
 
 
 def dataset(images):
-    return PackedDataset(folder=Path(), images=images, labels=None, classes=(), fingerprint="", unreadable=0)
+    return PackedDataset(
+        folder=Path(), images=images, labels=None, captions=None, vectors=None, classes=(), fingerprint="", unreadable=0
+    )
 
 
 def test_the_ratio_is_that_of_carlini_et_al():

@@ -97,8 +97,8 @@ def test_the_network_is_told_the_class_and_drops_nothing_out(validated):
         nn.init.normal_(parameter, std=0.1)  # where training begins, zeros hide the condition
     before = trainer.validation(trainer.state)
     assert trainer.validation(trainer.state) == before  # nothing is dropped out
-    labels = trainer.validation.condition["class_labels"]
-    trainer.validation.condition["class_labels"] = (labels + 1) % 10
+    labels = trainer.validation.batch.condition["class_labels"]
+    trainer.validation.batch.condition["class_labels"] = (labels + 1) % 10
     assert trainer.validation(trainer.state).loss["weights"] != before.loss["weights"]
 
 
