@@ -77,8 +77,7 @@ def sample(
     noise: the draws of a stochastic sampler, of `churn` or of restarts, for instance a `PerImageNoise`.
     progress: wraps the range of step numbers; `tqdm.tqdm` will do.
 
-    The state of the solver keeps x's dtype and device. Noise levels and coefficients are numbers, of float64's precision:
-    the smallest tensor would cost a hundred times their time.
+    The state of the solver keeps x's dtype and device; noise levels and coefficients are numbers, exact to float64.
     """
     levels = _checked(sigmas, sampler.ascends)
     restarts = not sampler.ascends and _first_rise(levels) < len(levels)
