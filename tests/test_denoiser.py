@@ -175,7 +175,7 @@ def test_a_scalar_sigma_is_the_same_as_one_per_image():
     unet = UNet(UNetConfig(levels=(LevelConfig(channels=8, depth=1),), in_channels=1, out_channels=1))
     torch.nn.init.normal_(unet.conv_out.weight)
     denoiser, x = Denoiser(unet, EDM()), torch.randn(3, 1, 6, 5)
-    assert torch.equal(denoiser(x, 0.5), denoiser(x, torch.full((3,), 0.5)))
+    torch.testing.assert_close(denoiser(x, 0.3), denoiser(x, torch.full((3,), 0.3)), rtol=0, atol=1e-6)
 
 
 def test_the_estimate_keeps_the_precision_of_the_noisy_image():
@@ -198,3 +198,23 @@ def test_conditioning_reaches_the_network():
 
     Denoiser(Network(), EDM())(torch.zeros(1, 1, 2, 2), 1.0, class_labels=torch.tensor([3]), skip_scale=0.9)
     assert seen.condition == {"class_labels": torch.tensor([3]), "skip_scale": 0.9}
+
+
+@pytest.mark.parametrize("preconditioning", ALL, ids=repr)
+@pytest.mark.parametrize("name", ["c_skip", "c_out", "c_in", "c_noise"])
+def test_a_number_gives_what_a_tensor_gives(preconditioning, name):
+    scaling, sigma = getattr(preconditioning, name), torch.logspace(-2, 2, 9, dtype=torch.float64)
+    numbers = [scaling(level) for level in sigma.tolist()]
+    assert {type(number) for number in numbers} == {float}
+    assert scaling(sigma.float()).dtype == torch.float32
+    torch.testing.assert_close(torch.tensor(numbers, dtype=torch.float64), scaling(sigma), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_network_is_given_a_tensor_whatever_sigma_is(dtype):
+    seen = []
+    network = Function(lambda x, noise: seen.append(noise.flatten()) or x)
+    for sigma in (0.1, torch.tensor(0.1, dtype=dtype), torch.full((2,), 0.1, dtype=dtype)):
+        Denoiser(network, EDM())(torch.zeros(2, 1, 1, 1, dtype=dtype), sigma)
+    assert [noise.dtype for noise in seen] == [dtype] * 3
+    torch.testing.assert_close(torch.cat(seen), torch.full((4,), math.log(0.1) / 4, dtype=dtype))

@@ -23,6 +23,8 @@ from unetdiff.weight_source import read_json
 
 __all__ = ["Condition", "Denoiser", "read_preconditioning"]
 
+Factor = Tensor | float
+
 
 class Condition(TypedDict, total=False):
     """What a network may be conditioned on beside the noise level; shapes as `UNet.forward` says."""
@@ -76,10 +78,8 @@ class Denoiser(nn.Module):
         Returns:
             (N, C, H, W) in the precision of `x`, whatever the network's.
         """
-        p = self.preconditioning
-        sigma = torch.as_tensor(sigma, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
-        c_skip, c_out, c_in = (c(sigma).to(x.dtype).reshape(-1, 1, 1, 1) for c in (p.c_skip, p.c_out, p.c_in))
-        (F,) = self.unet((c_in * x).to(self.unet.dtype), p.c_noise(sigma), return_dict=False, **condition)
+        c_skip, c_out, c_in, c_noise = _scalings(self.preconditioning, sigma, x)
+        (F,) = self.unet((c_in * x).to(self.unet.dtype), c_noise, return_dict=False, **condition)
         F = F[:, : x.shape[1]]  # without the channels of a learned variance
         denoised: Tensor = c_skip * x + c_out * F.to(x.dtype)
         return denoised
@@ -104,3 +104,13 @@ def read_preconditioning(source: str | Path) -> Preconditioning:
         raise
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def _scalings(p: Preconditioning, sigma: Tensor | float, x: Tensor) -> tuple[Factor, Factor, Factor, Tensor]:
+    """c_skip, c_out, c_in as factors on images like x; c_noise on x's device."""
+    precision = torch.promote_types(x.dtype, torch.float32)
+    if isinstance(sigma, Tensor):
+        sigma = sigma.to(x.device, precision)
+        c_skip, c_out, c_in = (c(sigma).to(x.dtype).reshape(-1, 1, 1, 1) for c in (p.c_skip, p.c_out, p.c_in))
+        return c_skip, c_out, c_in, p.c_noise(sigma)
+    return p.c_skip(sigma), p.c_out(sigma), p.c_in(sigma), x.new_full((), p.c_noise(sigma), dtype=precision)

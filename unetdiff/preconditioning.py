@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from unetdiff.elementwise import Level, log, on_tensor, sqrt
 from unetdiff.noise import DiscreteSchedule, NoiseSchedule
 from unetdiff.plain import from_plain, require, to_plain
 
@@ -32,7 +30,7 @@ __all__ = [
 
 
 class Preconditioning(ABC):
-    """The four functions of sigma, each elementwise, and the noise levels that they are meant for."""
+    """The four functions of sigma, a number or a tensor of them, and the noise levels that they are meant for."""
 
     @property
     @abstractmethod
@@ -40,19 +38,19 @@ class Preconditioning(ABC):
         """Least and greatest noise level to sample over."""
 
     @abstractmethod
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """Share of the noisy image in the estimate."""
 
     @abstractmethod
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """Factor on the network's output."""
 
     @abstractmethod
-    def c_in(self, sigma: Tensor) -> Tensor:
+    def c_in(self, sigma: Level) -> Level:
         """Factor on the network's input."""
 
     @abstractmethod
-    def c_noise(self, sigma: Tensor) -> Tensor:
+    def c_noise(self, sigma: Level) -> Level:
         """The number that the network is conditioned on."""
 
 
@@ -78,28 +76,28 @@ class EDM(Preconditioning):
         """As configured."""
         return self.sigma_min, self.sigma_max
 
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """sigma_data^2 / (sigma^2 + sigma_data^2)."""
         return self.sigma_data**2 / (sigma**2 + self.sigma_data**2)
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """sigma sigma_data / sqrt(sigma^2 + sigma_data^2)."""
-        return sigma * self.sigma_data / (sigma**2 + self.sigma_data**2).sqrt()
+        return sigma * self.sigma_data / sqrt(sigma**2 + self.sigma_data**2)
 
-    def c_in(self, sigma: Tensor) -> Tensor:
+    def c_in(self, sigma: Level) -> Level:
         """1 / sqrt(sigma^2 + sigma_data^2)."""
-        return 1 / (sigma**2 + self.sigma_data**2).sqrt()
+        return 1 / sqrt(sigma**2 + self.sigma_data**2)
 
-    def c_noise(self, sigma: Tensor) -> Tensor:
+    def c_noise(self, sigma: Level) -> Level:
         """noise_scale ln(sigma)."""
-        return self.noise_scale * sigma.log()
+        return self.noise_scale * log(sigma)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EDMVelocity(EDM):
     """EDM with the opposite target: for sigma_data = 1 that is v, conditioned on ln(sigma) (CosXL)."""
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """-sigma sigma_data / sqrt(sigma^2 + sigma_data^2)."""
         return -super().c_out(sigma)
 
@@ -110,13 +108,13 @@ class Consistency(EDM):
 
     noise_scale: float = 250.0
 
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """sigma_data^2 / ((sigma - sigma_min)^2 + sigma_data^2)."""
         return super().c_skip(sigma - self.sigma_min)
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """(sigma - sigma_min) sigma_data / sqrt(sigma^2 + sigma_data^2)."""
-        return (sigma - self.sigma_min) * self.sigma_data / (sigma**2 + self.sigma_data**2).sqrt()
+        return (sigma - self.sigma_min) * self.sigma_data / sqrt(sigma**2 + self.sigma_data**2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,21 +132,21 @@ class VE(Preconditioning):
         """As configured."""
         return self.sigma_min, self.sigma_max
 
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """1."""
-        return torch.ones_like(sigma)
+        return sigma**0
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """Sigma."""
         return sigma
 
-    def c_in(self, sigma: Tensor) -> Tensor:
+    def c_in(self, sigma: Level) -> Level:
         """1."""
-        return torch.ones_like(sigma)
+        return sigma**0
 
-    def c_noise(self, sigma: Tensor) -> Tensor:
+    def c_noise(self, sigma: Level) -> Level:
         """ln(sigma / 2)."""
-        return (sigma / 2).log()
+        return log(sigma / 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +156,11 @@ class Score(VE):
     sigma_min: float = 0.01
     sigma_max: float = 1348.0
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """sigma^2."""
         return sigma**2
 
-    def c_noise(self, sigma: Tensor) -> Tensor:
+    def c_noise(self, sigma: Level) -> Level:
         """Sigma."""
         return sigma
 
@@ -182,24 +180,24 @@ class _VariancePreserving(Preconditioning):
         """The schedule's ends."""
         return self.schedule.sigma_range
 
-    def c_in(self, sigma: Tensor) -> Tensor:
+    def c_in(self, sigma: Level) -> Level:
         """1 / sqrt(sigma^2 + 1)."""
-        return 1 / (sigma**2 + 1).sqrt()
+        return 1 / sqrt(sigma**2 + 1)
 
-    def c_noise(self, sigma: Tensor) -> Tensor:
+    def c_noise(self, sigma: Level) -> Level:
         """The schedule's timestep, scaled."""
-        return (self.time_scale * self.schedule.timestep(sigma)).to(sigma.dtype)
+        return on_tensor(lambda sigma: self.time_scale * self.schedule.timestep(sigma), sigma)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epsilon(_VariancePreserving):
     """The network predicts the noise: x0 = x - sigma eps (Ho et al. 2020)."""
 
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """1."""
-        return torch.ones_like(sigma)
+        return sigma**0
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """Minus sigma."""
         return -sigma
 
@@ -208,26 +206,26 @@ class Epsilon(_VariancePreserving):
 class V(_VariancePreserving):
     """The network predicts v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans & Ho 2022, appendix D)."""
 
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """1 / (sigma^2 + 1)."""
         return 1 / (sigma**2 + 1)
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """-sigma / sqrt(sigma^2 + 1)."""
-        return -sigma / (sigma**2 + 1).sqrt()
+        return -sigma / sqrt(sigma**2 + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class X0(_VariancePreserving):
     """The network predicts the clean image."""
 
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """0."""
-        return torch.zeros_like(sigma)
+        return 0 * sigma
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """1."""
-        return torch.ones_like(sigma)
+        return sigma**0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,19 +249,19 @@ class RectifiedFlow(Preconditioning):
         """t / (1 - t) at the ends."""
         return self.t_min / (1 - self.t_min), self.t_max / (1 - self.t_max)
 
-    def c_skip(self, sigma: Tensor) -> Tensor:
+    def c_skip(self, sigma: Level) -> Level:
         """1 - t."""
         return 1 / (1 + sigma)
 
-    def c_out(self, sigma: Tensor) -> Tensor:
+    def c_out(self, sigma: Level) -> Level:
         """Minus t."""
         return -sigma / (1 + sigma)
 
-    def c_in(self, sigma: Tensor) -> Tensor:
+    def c_in(self, sigma: Level) -> Level:
         """1 - t."""
         return 1 / (1 + sigma)
 
-    def c_noise(self, sigma: Tensor) -> Tensor:
+    def c_noise(self, sigma: Level) -> Level:
         """Time, scaled."""
         return self.time_scale * sigma / (1 + sigma)
 

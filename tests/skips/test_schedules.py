@@ -94,6 +94,7 @@ def test_shares_at_the_powers_of_ten(schedule, expected):
     torch.testing.assert_close(share, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
     for one, value in zip(sigma, share, strict=True):
         assert torch.equal(schedule.share(one, RANGE), value)
+        assert schedule.share(float(one), RANGE) == pytest.approx(float(value), abs=1e-15)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from unetdiff.elementwise import Level, clamp, log
 from unetdiff.plain import require
 from unetdiff.preconditioning import Preconditioning
 
@@ -22,7 +20,7 @@ class OverSigma(ABC):
     """A schedule over the noise levels between `sigma_range`'s least and greatest."""
 
     @abstractmethod
-    def share(self, sigma: Tensor, sigma_range: tuple[float, float]) -> Tensor:
+    def share(self, sigma: Level, sigma_range: tuple[float, float]) -> Level:
         """s(sigma) from 0 to 1, elementwise."""
 
 
@@ -30,9 +28,9 @@ class OverSigma(ABC):
 class Constant(OverSigma):
     """rho at all noise levels."""
 
-    def share(self, sigma: Tensor, sigma_range: tuple[float, float]) -> Tensor:
+    def share(self, sigma: Level, sigma_range: tuple[float, float]) -> Level:
         """1."""
-        return torch.ones_like(sigma)
+        return sigma**0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +44,16 @@ class Window(OverSigma):
         ordered = 0 <= self.sigma_lo < self.sigma_hi
         require(ordered, "sigma_lo, sigma_hi", "0 <= sigma_lo < sigma_hi", (self.sigma_lo, self.sigma_hi))
 
-    def share(self, sigma: Tensor, sigma_range: tuple[float, float]) -> Tensor:
+    def share(self, sigma: Level, sigma_range: tuple[float, float]) -> Level:
         """1 inside, both ends included."""
-        return ((sigma >= self.sigma_lo) & (sigma <= self.sigma_hi)).to(sigma.dtype)
+        return ((sigma >= self.sigma_lo) & (sigma <= self.sigma_hi)) * sigma**0
 
 
 @dataclass(frozen=True)
 class Increasing(OverSigma):
     """From rho at the least noise level to 1 at the greatest, linear in log sigma."""
 
-    def share(self, sigma: Tensor, sigma_range: tuple[float, float]) -> Tensor:
+    def share(self, sigma: Level, sigma_range: tuple[float, float]) -> Level:
         """1 at the least noise level."""
         return 1 - _position(sigma, sigma_range)
 
@@ -64,7 +62,7 @@ class Increasing(OverSigma):
 class Decreasing(OverSigma):
     """From 1 at the least noise level to rho at the greatest, linear in log sigma."""
 
-    def share(self, sigma: Tensor, sigma_range: tuple[float, float]) -> Tensor:
+    def share(self, sigma: Level, sigma_range: tuple[float, float]) -> Level:
         """1 at the greatest noise level."""
         return _position(sigma, sigma_range)
 
@@ -78,11 +76,10 @@ def suited_to(preconditioning: Preconditioning) -> OverSigma:
     holds an x0 that nothing but the network knows at high sigma.
     """
     _, sigma_max = preconditioning.sigma_range
-    share_of_x = preconditioning.c_skip(torch.tensor(sigma_max, dtype=torch.float64))
-    return Decreasing() if share_of_x < 0.5 else Increasing()
+    return Decreasing() if preconditioning.c_skip(sigma_max) < 0.5 else Increasing()
 
 
-def _position(sigma: Tensor, sigma_range: tuple[float, float]) -> Tensor:
+def _position(sigma: Level, sigma_range: tuple[float, float]) -> Level:
     """Place of log sigma in the range: 0 at the least noise level or below, 1 at the greatest or above."""
     low, high = (math.log(end) for end in sigma_range)
-    return ((sigma.log() - low) / (high - low)).clamp(0, 1)
+    return clamp((log(sigma) - low) / (high - low), 0.0, 1.0)

@@ -7,7 +7,8 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from unetdiff.denoiser import Condition, Denoiser
-from unetdiff.nn.skip import SkipSite
+from unetdiff.elementwise import Level
+from unetdiff.nn.skip import SkipScale, SkipSite
 from unetdiff.skips.over_sigma import OverSigma
 from unetdiff.skips.over_skips import OverSkips
 
@@ -32,13 +33,19 @@ def skip_tuned(
     Raises:
         ValueError: a schedule that does not fit the network's skips.
     """
-    rho = torch.tensor(over_skips.factors(denoiser.unet.config))
+    rhos = over_skips.factors(denoiser.unet.config)
     sigma_range = denoiser.preconditioning.sigma_range
 
+    def factors(sigma: Level) -> list[Level]:
+        share = over_sigma.share(sigma, sigma_range)
+        return [1 + share * (rho - 1) for rho in rhos]
+
     def tuned(x: Tensor, sigma: Tensor | float, **condition: Unpack[Condition]) -> Tensor:
-        sigmas = torch.as_tensor(sigma, dtype=torch.float32, device=x.device)
-        share = over_sigma.share(sigmas, sigma_range)[..., None]
-        skip_scale = torch.lerp(torch.ones_like(share), rho.to(x.device), share)  # (skips,) or (N, skips)
+        skip_scale: SkipScale
+        if isinstance(sigma, Tensor):
+            skip_scale = torch.stack(factors(sigma.to(x.device, torch.float32)), dim=-1)  # (skips,) or (N, skips)
+        else:
+            skip_scale = factors(sigma)
         denoised: Tensor = denoiser(x, sigma, skip_scale=skip_scale, skip_site=site, **condition)
         return denoised
 
