@@ -66,8 +66,9 @@ def second_order_mean(x: Tensor, sigma_next: float, history: History, solver: So
     if not earlier:
         return x_next
     sigma_1, D_1 = earlier[0]
-    D1 = (D - D_1) * (h / math.log(sigma_1 / sigma))
-    return x_next + (-math.expm1(-H) / 2 if solver == "midpoint" else _phi_2(H)) * D1
+    r = math.log(sigma_1 / sigma) / h
+    weight = -math.expm1(-H) / 2 if solver == "midpoint" else _phi_2(H)
+    return x_next + weight / r * (D - D_1)
 
 
 def third_order_mean(x: Tensor, sigma_next: float, history: History, eta: float = 0.0) -> Tensor:

@@ -92,8 +92,8 @@ def guided_in_one_call(
     def pair(x: Tensor, sigma: Sigma) -> tuple[Tensor, Tensor]:
         if isinstance(sigma, Tensor) and sigma.ndim:
             sigma = torch.cat([sigma, sigma])
-        D_1, D_0 = both(torch.cat([x, x]), sigma).chunk(2)
-        return D_1, D_0
+        D = both(torch.cat([x, x]), sigma)
+        return D[: len(x)], D[len(x) :]
 
     return _guided(partial(denoise, **condition), pair, guidance)
 

@@ -38,5 +38,7 @@ class PerImageNoise:
 
     def __call__(self) -> Tensor:
         """Draw once for every image."""
-        draws = [torch.randn(self.shape, generator=generator) for generator in self._generators]
-        return torch.stack(draws).to(self.device, self.dtype)
+        draws = torch.empty(len(self._generators), *self.shape)
+        for image, generator in enumerate(self._generators):
+            draws[image].normal_(generator=generator)
+        return draws.to(self.device, self.dtype)

@@ -1,7 +1,7 @@
 """Predictions kept in the range that images have: strong guidance drives them out of it.
 
     D = clamp(D, lowest, highest)                                          clamping
-    D = c + h clamp(D - c, -s, s) / s,    s = max(h, quantile |D - c|)     dynamic thresholding
+    D = c + clamp((D - c) / s, -h, h),    s = max(1, quantile |D - c| / h)      dynamic thresholding
 
 c is the middle of the range, h half its width, the quantile taken over all values of an image. Saharia et al. 2022
 (https://arxiv.org/abs/2205.11487), section 2.3, where the range is [-1, 1].
@@ -32,9 +32,8 @@ def dynamically_thresholded(denoise: Denoise, quantile: float = 0.995, value_ran
 
     def thresholded(x: Tensor, sigma: Sigma) -> Tensor:
         D = denoise(x, sigma) - c
-        values = D.abs().flatten(1).to(torch.promote_types(D.dtype, torch.float32))
-        s = _quantile(values, quantile).clamp(min=h).to(D.dtype).reshape(-1, *[1] * (D.ndim - 1))
-        return c + D.clamp(-s, s) * (h / s)
+        s = (_quantile(D.abs().flatten(1), quantile) / h).clamp(min=1)
+        return c + (D / s.reshape(-1, *[1] * (D.ndim - 1))).clamp(-h, h)
 
     return thresholded
 

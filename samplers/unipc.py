@@ -78,15 +78,15 @@ class UniPC(Sampler[UniPCState]):
         if sigma_next == 0:
             return D
         h = math.log(sigma / sigma_next)
-        r = [math.log(sigma / sigma_k) / h for sigma_k, _ in earlier]
-        differences = [D_k - D for _, D_k in earlier]
+        others = [(math.log(sigma / sigma_k) / h, D_k) for sigma_k, D_k in earlier]
         if denoised_next is not None:
-            r.append(1.0)
-            differences.append(denoised_next - D)
+            others.append((1.0, denoised_next))
+        r = [r_k for r_k, _ in others]
+        weights = [weight / r_k for weight, r_k in zip(self._weights(r, h), r, strict=True)]
 
-        x_next = D + math.exp(-h) * (x - D)
-        for weight, r_k, difference in zip(self._weights(r, h), r, differences, strict=True):
-            x_next = x_next - weight / r_k * difference
+        x_next = math.exp(-h) * x + (sum(weights) - math.expm1(-h)) * D
+        for weight, (_, D_k) in zip(weights, others, strict=True):
+            x_next = x_next.sub(D_k, alpha=weight)
         return x_next
 
     def _weights(self, r: list[float], h: float) -> list[float]:

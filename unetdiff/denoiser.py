@@ -108,9 +108,8 @@ def read_preconditioning(source: str | Path) -> Preconditioning:
 
 def _scalings(p: Preconditioning, sigma: Tensor | float, x: Tensor) -> tuple[Factor, Factor, Factor, Tensor]:
     """c_skip, c_out, c_in as factors on images like x; c_noise on x's device."""
-    precision = torch.promote_types(x.dtype, torch.float32)
     if isinstance(sigma, Tensor):
-        sigma = sigma.to(x.device, precision)
+        sigma = sigma.to(x.device, torch.promote_types(x.dtype, torch.float32))
         c_skip, c_out, c_in = (c(sigma).to(x.dtype).reshape(-1, 1, 1, 1) for c in (p.c_skip, p.c_out, p.c_in))
         return c_skip, c_out, c_in, p.c_noise(sigma)
-    return p.c_skip(sigma), p.c_out(sigma), p.c_in(sigma), x.new_full((), p.c_noise(sigma), dtype=precision)
+    return p.c_skip(sigma), p.c_out(sigma), p.c_in(sigma), torch.full((), p.c_noise(sigma), device=x.device)

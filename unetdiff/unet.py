@@ -106,7 +106,10 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
     @property
     def dtype(self) -> torch.dtype:
         """What `conv_in` computes in: diffusers' own looks through all modules, which every call would wait for."""
-        dtype: torch.dtype = get_parameter_dtype(self.get_submodule("conv_in"))
+        conv_in = self.get_submodule("conv_in")
+        if type(conv_in) is nn.Conv2d and "_diffusers_hook" not in vars(conv_in):
+            return conv_in.weight.dtype
+        dtype: torch.dtype = get_parameter_dtype(conv_in)  # of LoRA's layer, or a hook's
         return dtype
 
     @classmethod
