@@ -67,7 +67,7 @@ def parser() -> jsonargparse.ArgumentParser:
     result.add_argument(
         "--skips", type=list[str], default=["down_blocks.0.resnets.0", "down_blocks.1.resnets.0"], help="to cut at"
     )
-    result.add_argument("--rounds", type=PositiveInt, default=40, help="of timing the overhead")
+    result.add_argument("--rounds", type=PositiveInt, default=20, help="of timing the overhead")
     result.add_argument("--threads", type=PositiveInt, default=torch.get_num_threads(), help="of torch")
     result.add_argument("--quick", action="store_true", help="few images and steps, to see that it works")
     return result
@@ -97,6 +97,9 @@ CASES: Mapping[str, Case] = {
     "dpmpp-2m-sde": Case(sampler=samplers.DPMSolverPP2MSDE()),
 }
 FINE = CASES["heun"]
+
+TIMED = ("euler", "heun", "dpmpp-2m", "dpmpp-2m-sde", "unipc")
+"""Samplers whose overhead is measured."""
 
 
 def labels_of(seeds: Sequence[int]) -> Tensor:
@@ -174,9 +177,9 @@ def caching(denoiser: Denoiser, options: Options) -> None:
         )
 
 
-def sampling_of_one(denoiser: Denoiser, steps: int) -> dict[str, tuple[Work, Work]]:
-    """What makes one image, and the network calls alone that it takes: with the driver only, and with all wrappers."""
-    sampler, sigmas = samplers.DPMSolverPP2MSDE(), samplers.karras(steps)
+def sampling_of_one(denoiser: Denoiser, sampler: samplers.Sampler[Any], steps: int) -> dict[str, tuple[Work, Work]]:
+    """What makes one image and the network calls alone that it takes, by what is around the network."""
+    sigmas = samplers.karras(steps)
     condition, none = {"class_labels": torch.tensor([3])}, {"class_labels": torch.tensor([NULL_CLASS])}
     tuned = skip_tuned(denoiser, Linear(rho_bottom=0.9), suited_to(denoiser.preconditioning))
     guided = samplers.guided_in_one_call(tuned, condition, none, samplers.Guidance(weight=1.5))
@@ -188,7 +191,7 @@ def sampling_of_one(denoiser: Denoiser, steps: int) -> dict[str, tuple[Work, Wor
     @torch.no_grad()
     def bare(labels: list[int]) -> None:
         x, timestep, class_labels = torch.randn(len(labels), *SHAPE), torch.tensor(0.5), torch.tensor(labels)
-        for _ in range(steps):
+        for _ in range(sampler.network_calls(sigmas)):
             denoiser.unet(x, timestep, class_labels=class_labels, return_dict=False)
 
     return {
@@ -219,19 +222,26 @@ def between(marks: Sequence[float]) -> float:
     return median(spans[1::2]) / median(spans[::2])
 
 
+def overheads(unet: UNet, run: Work, bare: Work) -> tuple[float, float]:
+    """What sampling takes beside its network calls, over a call; and more than as many made alone, over these."""
+    with clocked(unet) as marks:
+        total = seconds(run)
+    return between(marks), total / seconds(bare) - 1
+
+
 def overhead(denoiser: Denoiser, rounds: int, steps: int) -> None:
-    """Print what sampling one image takes beside its network calls, and more than as many made alone, in turns."""
-    print("\n| one image | between calls, over a call | over network calls alone |\n|---|--:|--:|")
-    for name, (run, bare) in sampling_of_one(denoiser, steps).items():
-        own, alone = [], []
-        run()
-        for _ in range(rounds):
-            with clocked(denoiser.unet) as marks:
-                total = seconds(run)
-            own.append(between(marks))
-            alone.append(total / seconds(bare) - 1)
-        cells = (f"{q.median:.2%} ({q.low:.2%} to {q.high:.2%})" for q in map(Quartiles.of, (own, alone)))
-        print(f"| {name} | {' | '.join(cells)} |")
+    """Print the overheads of one image, by sampler and by what is around the network."""
+    print(
+        "\n| sampler | around the network | between calls, over a call | over network calls alone |\n|---|---|--:|--:|"
+    )
+    for name in TIMED:
+        works = sampling_of_one(denoiser, samplers.SAMPLERS[name].make(), steps)
+        for around, (run, bare) in works.items():
+            run()
+            measured = [overheads(denoiser.unet, run, bare) for _ in range(rounds)]
+            quartiles = map(Quartiles.of, zip(*measured, strict=True))
+            cells = (f"{q.median:.2%} ({q.low:.2%} to {q.high:.2%})" for q in quartiles)
+            print(f"| {name} | {around} | {' | '.join(cells)} |", flush=True)
 
 
 def batch_differences(denoiser: Callable[..., Tensor], case: Case, images: int, sizes: Sequence[int]) -> list[float]:

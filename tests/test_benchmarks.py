@@ -108,7 +108,7 @@ def test_the_work_of_a_cached_call_is_that_of_the_nodes_outside_the_skip(tiny_de
 def test_sampling_command(capsys):
     sampling.main(["--quick"])
     out = capsys.readouterr().out
-    for header in ("| dpmpp-2m, steps |", "| one image |", "| 2 images,"):
+    for header in ("| dpmpp-2m, steps |", "| around the network |", "| 2 images,"):
         assert out.count(header) == 1
     assert all(f"\n| {name} |" in out for name in sampling.CASES)
 
