@@ -13,18 +13,13 @@ from pathlib import Path
 
 import jsonargparse
 import torch
-from accelerate import Accelerator
 from jsonargparse.typing import PositiveInt
 
+from benchmarks.run_step import RunStep
 from benchmarks.timing import Quartiles, Work, interleaved
 from unetdiff.cli import train
-from unetdiff.data import Batch, SampleStream, prepare
-from unetdiff.training.averages import AveragedWeights
-from unetdiff.training.checkpoint import TrainingState
+from unetdiff.data import Batch, prepare
 from unetdiff.training.config import TrainConfig
-from unetdiff.training.optimizer import build_optimizer
-from unetdiff.training.step import OptimizerStep
-from unetdiff.unet import UNet
 
 __all__ = ["Waiting", "main"]
 
@@ -55,23 +50,8 @@ class Waiting:
 
 def measure(config: TrainConfig, rounds: int) -> Waiting:
     """Make batches and train on them in turns, as `unetdiff train` does without workers."""
-    torch.manual_seed(config.seed)
-    stream = SampleStream(
-        prepare(config.data),
-        seed=config.seed,
-        global_batch=config.batch_size,
-        steps=rounds + 1,
-        flip=config.data.flip,
-    )
-    unet = UNet(config.model).train()
-    optimizer = build_optimizer(config.optimizer, unet.named_parameters())
-    state = TrainingState(unet=unet, ema=AveragedWeights(unet, config.ema), optimizer=optimizer, scaler=None)
-    step = OptimizerStep(config, Accelerator(cpu=True), state)
-    batches: list[Batch] = []
-    works: dict[str, Work] = {
-        "produce": lambda: batches.append(stream[state.step]),
-        "step": lambda: step(iter([batches.pop()])),
-    }
+    run, batches = RunStep(config, prepare(config.data)), list[Batch]()
+    works: dict[str, Work] = {"produce": lambda: batches.append(run.batch()), "step": lambda: run.make(batches.pop())}
     interleaved(works, rounds=1)
     times = interleaved(works, rounds)
     shares = [made / (made + used) for made, used in zip(times["produce"], times["step"], strict=True)]

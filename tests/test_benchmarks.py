@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from benchmarks import checkpointing, data_loading, sampling, unet
+from benchmarks import checkpointing, data_loading, sampling, training, unet
 from benchmarks.agreement import disagreement, randomise_zeros_
 from benchmarks.layouts import randomise
 from benchmarks.peak import count_flops
@@ -73,6 +73,12 @@ def test_unet_command(tmp_path, capsys):
         assert row.network != unet.THEIRS or row.ratio == Quartiles(low=1.0, median=1.0, high=1.0)
     assert len(json.loads((tmp_path / "rows.json").read_text())["rows"]) == len(rows)
     assert capsys.readouterr().out.count("\n") == 2 + len(rows)
+
+
+def test_training_loops_take_turns(capsys, pytestconfig, fashion_mnist):
+    training.main(["--quick", "--config", str(pytestconfig.rootpath / CONFIG)])
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()]
+    assert rows[2:] == ["unetdiff", "diffusers", "plain PyTorch"]
 
 
 def test_data_loading_command(pytestconfig, fashion_mnist):

@@ -1,0 +1,25 @@
+"""The guide to training: its commands run, and every option of a run has its place in it."""
+
+from pathlib import Path
+
+from unetdiff.cli.train import parser
+
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "training.md"
+ELSEWHERE = ("help", "config", "print_config")  # of the command line itself
+
+
+def options():
+    """Without the network's, and without those that stand for a group."""
+    names = {action.dest for action in parser()._actions}
+    groups = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
+    single = {"text", "augment", "latents", "lora", "objective", "ema"}  # chosen as a whole
+    return {name for name in names - groups | single if not name.startswith("model") and not name.endswith(".help")}
+
+
+def test_its_commands_run(run_page, fashion_mnist):
+    run_page(PAGE)
+
+
+def test_it_names_every_option():
+    text = PAGE.read_text(encoding="utf-8")
+    assert sorted(name for name in options() - set(ELSEWHERE) if f"`{name}`" not in text) == []
