@@ -3,17 +3,18 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 
 from unetdiff.errors import InputError
 
-__all__ = ["REPOSITORY", "contained", "find_network", "read_json", "refusal", "require_weights"]
+__all__ = ["REPOSITORY", "contained", "find_network", "local_folder", "read_json", "refusal", "require_weights"]
 
 CONVERTERS = {".pkl": "unetdiff convert edm", ".pt": "unetdiff convert guided", ".pth": "unetdiff convert guided"}
 STEM = "diffusion_pytorch_model"
@@ -42,6 +43,28 @@ def find_network(source: str | Path, subfolder: str | None = None) -> Path | Non
     if isinstance(source, Path) or not REPOSITORY.fullmatch(source):
         raise InputError(f"{source}: a folder or the name of a hub repository expected, got nothing of that name")
     return None
+
+
+def local_folder(source: str, files: Sequence[str], what: str) -> Path:
+    """The folder `source`, or where the hub's repository of that name is kept; `what` it is, for the message.
+
+    Args:
+        source: folder or repository.
+        files: patterns of the files to fetch of a repository.
+        what: such as "a text encoder".
+
+    Raises:
+        InputError: neither.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if not REPOSITORY.fullmatch(source):
+        raise InputError(f"{source}: {what}'s folder or hub repository expected, got nothing of that name")
+    try:
+        return Path(snapshot_download(source, allow_patterns=list(files)))
+    except (OSError, ValueError) as error:
+        raise refusal(source, error) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

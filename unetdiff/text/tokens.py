@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
     MODEL_FOR_TEXT_ENCODING_MAPPING,
@@ -29,7 +29,7 @@ from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
 from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer
-from unetdiff.weight_source import REPOSITORY, refusal
+from unetdiff.weight_source import local_folder, refusal
 
 __all__ = ["TokenEncoder", "encoder_folder", "encoder_hash", "encoder_width"]
 
@@ -95,6 +95,14 @@ class TokenEncoder(TextEncoder):
         """The empty prompt."""
         return self.encode([""])
 
+    def embed(self, prompts: Sequence[str]) -> Tensor:
+        """(N, width): the mean of each prompt's tokens, of length 1; long prompts are cut.
+
+        Reimers and Gurevych 2019, section 3. https://arxiv.org/abs/1908.10084
+        """
+        tokens = self.encode(prompts, truncate=True)["encoder_hidden_states"]
+        return F.normalize(tokens.sum(dim=1))  # what is behind the end is zero, and the length of no account
+
     def lengths(self, prompts: Sequence[str]) -> list[int]:
         """Number of tokens of each prompt, uncut."""
         return [
@@ -113,15 +121,7 @@ def encoder_folder(source: str) -> Path:
     Raises:
         InputError: neither.
     """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    if not REPOSITORY.fullmatch(source):
-        raise InputError(f"{source}: a text encoder's folder or hub repository expected, got nothing of that name")
-    try:
-        return Path(snapshot_download(source, allow_patterns=list(FILES)))
-    except (OSError, ValueError) as error:
-        raise refusal(source, error) from error
+    return local_folder(source, FILES, "a text encoder")
 
 
 def encoder_hash(folder: Path) -> str:
