@@ -29,7 +29,7 @@ from unetdiff.pictures import to_uint8
 from unetdiff.plain import to_plain
 from unetdiff.skips.tuned import ConditionalDenoise
 
-__all__ = ["BATCH", "FeatureMaker", "Rows", "content_key", "kept"]
+__all__ = ["BATCH", "FeatureMaker", "Rows", "content_key", "kept", "module_hash"]
 
 Rows = NDArray[np.float32]
 """(N, F), a row for each image."""
@@ -110,9 +110,9 @@ class FeatureMaker:
         """What the features depend on beside the settings of sampling."""
         return {
             "network": self.denoiser.unet.config.to_dict(),
-            "weights": _weights_hash(self.denoiser.unet),
+            "weights": module_hash(self.denoiser.unet),
             "info": {name: value for name, value in self.info.to_dict().items() if name != "training"},
-            "classifier": [to_plain(self.classifier.config), _weights_hash(self.classifier)],
+            "classifier": [to_plain(self.classifier.config), module_hash(self.classifier)],
         }
 
 
@@ -134,7 +134,8 @@ def kept(path: Path, count: int, make: Callable[[range], Rows]) -> Rows:
     return np.concatenate(parts)[:count]
 
 
-def _weights_hash(module: torch.nn.Module) -> str:
+def module_hash(module: torch.nn.Module) -> str:
+    """SHA-256 of a network's weights, with their names."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
