@@ -1,1 +1,1 @@
-"""How good images are: a classifier of real images, the share of samples that show their class."""
+"""How good images are: whether they show the class or the caption asked for, how far they are from real ones."""
