@@ -110,7 +110,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_says_so(trained, monkeypatch):
     trainer.optimizer_step(trainer._batches())
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(InputError, match=rf"No space left on device.*{path} is intact"):
-        trainer._save()
+        trainer.store.save()
     monkeypatch.undo()
     assert checkpoint.checkpoints(path.parent) == [path]
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]

@@ -119,7 +119,7 @@ SOFT = EDMObjective(weighting=SoftMinSNR(gamma=5.0))
 )
 def test_going_on_with_another_weighting_is_refused(small_run, data, changed, words):
     trainer = Trainer(small_run(objective=SOFT), data)
-    trainer._save()
+    trainer.store.save()
     with pytest.raises(InputError, match=words):
         Trainer(small_run(objective=changed), data).resume(trainer.folder.checkpoints / "step-0000000")
 

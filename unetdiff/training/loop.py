@@ -6,22 +6,17 @@ was stopped and goes on makes the same numbers as one that was not.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
 from unetdiff.data import Batch, PackedDataset, SampleStream
 from unetdiff.denoiser import Denoiser
-from unetdiff.errors import InputError
-from unetdiff.training import checkpoint
 from unetdiff.training.averages import PowerEMA
-from unetdiff.training.averages.snapshots import add_snapshots, rewind
+from unetdiff.training.averages.snapshots import rewind
 from unetdiff.training.batches import sample_stream
-from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.conditions import row_conditions
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.identity import identity
@@ -29,13 +24,14 @@ from unetdiff.training.initial_state import initial_state
 from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.micro_batch import fitting_accumulation
-from unetdiff.training.network import build_network, save_network
+from unetdiff.training.network import build_network
 from unetdiff.training.preview import Preview
 from unetdiff.training.processes import join_processes
 from unetdiff.training.progress import Progress, progress
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.run_log import RunLog
-from unetdiff.training.sharding import gather, is_sharded, scatter
+from unetdiff.training.sharding import is_sharded
+from unetdiff.training.state_store import StateStore
 from unetdiff.training.step import OptimizerStep
 from unetdiff.training.summary import check_fit, model_info
 from unetdiff.training.validation import Validation
@@ -66,6 +62,7 @@ class Trainer:
         self.identity = {**identity(config, data), **self.network.identity}
         self.state = initial_state(config, self.network, self.accelerator.device, self.accelerator.scaler)
         self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
+        self.store = StateStore(config, data, self.accelerator, self.state, self.identity)
         self.validation = None if held_out is None else Validation(config, held_out, self.accelerator)
         if start is not None:
             self.resume(start)
@@ -77,13 +74,7 @@ class Trainer:
 
     def resume(self, start: Path) -> None:
         """Go on from a checkpoint instead of the beginning."""
-        if not is_sharded(self.state.unet):
-            checkpoint.restore(start, self.state, self.identity)
-            return
-        state = self._build_whole()
-        state.scaler = self.state.scaler
-        checkpoint.restore(start, state, self.identity)
-        scatter(state, self.state)
+        self.store.restore(start)
 
     def fit_memory(self) -> None:
         """Take batches in more parts than configured, on all processes alike, where memory needs that.
@@ -118,14 +109,9 @@ class Trainer:
                 self._watch(log, display)
                 self._add_snapshots()
                 if stopped or self._due(config.checkpoint_every):
-                    self._save()
+                    self.store.save()
         self.accelerator.end_training()
         return state.step >= config.steps
-
-    def _build_whole(self) -> TrainingState:
-        """A state of this run that is not sharded, for another to be copied into."""
-        network = build_network(self.config, going_on=True)
-        return initial_state(self.config, network, torch.device("cpu"), self.accelerator.scaler)
 
     def _batches(self) -> Iterator[Batch]:
         """This process's share of the batches that are left."""
@@ -154,14 +140,6 @@ class Trainer:
         flag = torch.tensor(float(requested), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum"))
 
-    def _whole_state(self) -> TrainingState:
-        """What training changes, not sharded; all processes ask for it together."""
-        if not is_sharded(self.state.unet):
-            return self.state
-        state = self._build_whole()
-        gather(self.state, state)
-        return state
-
     def _log(self) -> RunLog:
         facts = model_info(self.config, self.data, self.state.step).training
         return RunLog(self.config, self.accelerator, self.state.step, facts)
@@ -170,12 +148,12 @@ class Trainer:
         """Validate and preview when it is time; before the checkpoint of this step, so that what it logs is whole."""
         config = self.config
         if self.validation is not None and self._due(config.validation.every):
-            record = self.validation(self._whole_state())
+            record = self.validation(self.store.whole())
             if log is not None:
                 log.add(record)
                 display.validated(record)
         if self.preview is not None and self._due(config.preview.every):
-            state = self._whole_state()
+            state = self.store.whole()
             if log is not None:
                 denoiser = Denoiser(state.ema.model, config.objective.preconditioning).to(self.accelerator.device)
                 log.show(self.preview(denoiser.eval(), state.step), state.step)
@@ -183,31 +161,5 @@ class Trainer:
     def _add_snapshots(self) -> None:
         """Store the averages when it is time; before the checkpoint of this step, so that it never lacks them."""
         ema = self.config.ema
-        if not (isinstance(ema, PowerEMA) and ema.snapshot_every and self._due(ema.snapshot_every)):
-            return
-        state = self._whole_state()
-        if self.is_main:
-            averages = dict(zip(ema.widths, state.ema.models.values(), strict=True))
-            with self._room("snapshots of the averages"):
-                add_snapshots(self.folder.averages, averages, state.step, getattr(torch, ema.snapshot_dtype))
-
-    def _save(self) -> None:
-        """Refresh the model folder, then the checkpoint: one that exists never has an older model beside it."""
-        folder, state = self.folder, self._whole_state()
-        if not self.is_main:
-            return
-        with self._room("a checkpoint"):
-            save_network(folder.model, state.ema.model, model_info(self.config, self.data, state.step))
-            checkpoint.save(folder.checkpoints, state, self.identity)
-        checkpoint.prune(folder.checkpoints, self.config.keep_checkpoints)
-
-    @contextmanager
-    def _room(self, what: str) -> Iterator[None]:
-        """Where the disk refuses `what`, say so and what is left."""
-        try:
-            yield
-        except (OSError, SafetensorError) as error:
-            kept = checkpoint.checkpoints(self.folder.checkpoints)
-            rest = f"{kept[-1]} is intact: start again to go on from it" if kept else "there is no checkpoint yet"
-            expected = f"step {self.state.step}: expected room for {what} in {self.folder.root}"
-            raise InputError(f"{expected}, got: {error}; {rest}") from error
+        if isinstance(ema, PowerEMA) and ema.snapshot_every and self._due(ema.snapshot_every):
+            self.store.add_snapshots(ema)
