@@ -68,8 +68,7 @@ def test_a_killed_run_goes_on_bit_for_bit(eight_bit_run, data):
     for _ in range(3):
         stopped.optimizer_step(batches)
     path = checkpoint.save(stopped.folder.checkpoints, stopped.state, stopped.identity)
-    resumed = Trainer(eight_bit_run("stopped"), data)
-    resumed.resume(path)
+    resumed = Trainer(eight_bit_run("stopped"), data, starts=[path])
     assert set(optimizer_numbers(resumed.state.optimizer).values()) == {3}
     resumed.fit()
     for file, tensors in whole.state.tensors().items():

@@ -13,7 +13,7 @@ from unetdiff.losses import EpsilonObjective
 from unetdiff.training import checkpoint
 from unetdiff.training.averages import WarmupEMA
 from unetdiff.training.loop import Trainer
-from unetdiff.training.resume import starting_point
+from unetdiff.training.resume import restore_newest, starting_points
 
 
 @pytest.fixture
@@ -29,8 +29,7 @@ def trained(small_run, data):
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_everything_comes_back_bitwise_in_the_layout_of_the_run(trained, small_run, data, channels_last):
     saved, path = trained
-    other = Trainer(small_run("other", channels_last=channels_last), data)
-    other.resume(path)
+    other = Trainer(small_run("other", channels_last=channels_last), data, starts=[path])
     assert (other.state.step, other.state.seconds) == (2, saved.state.seconds)
     for file, tensors in saved.state.tensors().items():
         restored = other.state.tensors()[file]
@@ -47,7 +46,7 @@ def test_the_gradient_scale_of_fp16_comes_back(trained, small_run, data):
     path = checkpoint.save(saved.folder.checkpoints, saved.state, saved.identity)
     other = Trainer(small_run("other"), data)
     other.state.scaler = torch.amp.GradScaler("cpu")
-    other.resume(path)
+    other.store.restore(path)
     assert other.state.scaler.get_scale() == 512.0
 
 
@@ -68,9 +67,8 @@ def test_the_gradient_scale_of_fp16_comes_back(trained, small_run, data):
 )
 def test_a_run_that_differs_is_refused_by_the_name_of_the_field(trained, small_run, data, change, words):
     _, path = trained
-    other = Trainer(replace(small_run(), **change(small_run())), data)
     with pytest.raises(InputError, match=words):
-        other.resume(path)
+        Trainer(replace(small_run(), **change(small_run())), data, starts=[path])
 
 
 def test_what_may_change_may_change(trained, small_run, data):
@@ -79,8 +77,7 @@ def test_what_may_change_may_change(trained, small_run, data):
     changed = replace(
         run, steps=50, accumulation=4, ema=WarmupEMA(decay=0.9), optimizer=replace(run.optimizer, lr=1e-4)
     )
-    other = Trainer(changed, data)
-    other.resume(path)
+    other = Trainer(changed, data, starts=[path])
     assert other.state.step == 2
 
 
@@ -96,7 +93,7 @@ def test_a_damaged_file_is_named_and_nothing_is_restored(trained, small_run, dat
     other = Trainer(small_run("other"), data)
     before = other.state.unet.conv_in.weight.clone()
     with pytest.raises(InputError, match=f"{path}/{name}: expected"):
-        other.resume(path)
+        other.store.restore(path)
     assert torch.equal(other.state.unet.conv_in.weight, before)
     assert other.state.step == 0
 
@@ -114,7 +111,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_says_so(trained, monkeypatch):
     monkeypatch.undo()
     assert checkpoint.checkpoints(path.parent) == [path]
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-    trainer.resume(path)
+    trainer.store.restore(path)
     assert trainer.state.step == 2
 
 
@@ -124,7 +121,25 @@ def test_only_the_newest_stay(trained):
         trainer.state.step = step
         checkpoint.save(path.parent, trainer.state, trainer.identity)
     checkpoint.prune(path.parent, keep=2)
-    assert [checkpoint.step_of(kept) for kept in checkpoint.checkpoints(path.parent)] == [1_000_000, 20_000_000]
+    assert sorted(kept.name for kept in path.parent.iterdir()) == ["step-1000000", "step-20000000"]
+
+
+def test_a_kill_while_pruning_leaves_no_part_under_a_checkpoints_name(trained, monkeypatch):
+    trainer, path = trained
+    trainer.state.step = 4
+    newest = checkpoint.save(path.parent, trainer.state, trainer.identity)
+    monkeypatch.setattr("shutil.rmtree", lambda folder: (folder / "weights.safetensors").unlink())
+    checkpoint.prune(path.parent, keep=1)
+    assert checkpoint.checkpoints(path.parent) == [newest]
+
+
+def test_weights_that_are_not_finite_are_no_state_to_go_on_from(trained, small_run, data):
+    trainer, path = trained
+    with torch.no_grad():
+        trainer.state.unet.conv_in.bias[0] = float("inf")
+    checkpoint.save(path.parent, trainer.state, trainer.identity)
+    with pytest.raises(InputError, match=r"step-0000002: expected finite weights, got others in conv_in\.bias"):
+        Trainer(small_run("other"), data, starts=[path])
 
 
 def test_the_state_tells_versions_and_identity(trained):
@@ -132,6 +147,57 @@ def test_the_state_tells_versions_and_identity(trained):
     facts = json.loads((path / "state.json").read_text())
     assert facts["versions"]["torch"] == torch.__version__
     assert facts["identity"]["model"]["levels"][0]["channels"] == 8
+
+
+class TestRestoreNewest:
+    """Of the checkpoints 2, 4 and 6, those of `damaged` cannot be restored."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for name in ("step-0000002", "step-0000004", "step-0000006", "damaged-step-0000009"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "state.json").write_text("{}")
+        return tmp_path
+
+    def restored(self, folder, damaged, foreign=()):
+        def restore(path):
+            if checkpoint.step_of(path) in damaged:
+                raise checkpoint.DamagedCheckpointError(f"{path}: damaged")
+            if checkpoint.step_of(path) in foreign:
+                raise InputError("another run")
+
+        return restore_newest(starting_points(folder, "auto"), restore)
+
+    def names(self, folder):
+        return sorted(path.name for path in folder.iterdir())
+
+    def test_the_newest_whole_one_is_taken_and_the_others_are_named_and_put_aside(self, folder, capsys):
+        start = self.restored(folder, damaged={4, 6})
+        assert start.checkpoint == folder / "step-0000002"
+        start.put_damaged_aside()
+        assert self.names(folder) == ["damaged-step-0000004", "damaged-step-0000006", "step-0000002"]
+        said = capsys.readouterr().err
+        assert f"{folder}/step-0000006: damaged; kept as {folder}/damaged-step-0000006, going on from" in said
+
+    def test_whole_ones_stay_as_they_are(self, folder, capsys):
+        before = self.names(folder)
+        start = self.restored(folder, damaged={2})
+        assert start.checkpoint == folder / "step-0000006"
+        start.put_damaged_aside()
+        assert self.names(folder) == before
+        assert capsys.readouterr().err == ""
+
+    def test_a_process_that_looks_afterwards_decides_the_same(self, folder):
+        first = self.restored(folder, damaged={6})
+        first.put_damaged_aside()
+        assert self.restored(folder, damaged=set()).checkpoint == first.checkpoint == folder / "step-0000004"
+
+    @pytest.mark.parametrize(("damaged", "foreign"), [({2, 4, 6}, set()), ({6}, {4})])
+    def test_where_none_is_whole_nothing_starts_anew(self, folder, damaged, foreign):
+        before = self.names(folder)
+        with pytest.raises(InputError, match="another run" if foreign else r"0000006: damaged; .*0000002: damaged"):
+            self.restored(folder, damaged=damaged, foreign=foreign)
+        assert self.names(folder) == before
 
 
 class TestStartingPoint:
@@ -143,24 +209,24 @@ class TestStartingPoint:
         (tmp_path / "other" / "step-0000030").mkdir(parents=True)
         return tmp_path / "mine"
 
-    def test_auto_takes_the_newest_whole_one(self, folder):
-        assert starting_point(folder, "auto") == folder / "step-0000010"
-        assert starting_point(folder / "nothing", "auto") is None
+    def test_auto_prefers_the_newest(self, folder):
+        assert starting_points(folder, "auto") == [folder / "step-0000010", folder / "step-0000002"]
+        assert starting_points(folder / "nothing", "auto") == []
 
     def test_never_needs_an_empty_folder(self, folder):
-        assert starting_point(folder / "nothing", "never") is None
+        assert starting_points(folder / "nothing", "never") == []
         with pytest.raises(InputError, match="step-0000010"):
-            starting_point(folder, "never")
+            starting_points(folder, "never")
 
     def test_a_path_may_be_of_another_run(self, folder):
         other = folder.parent / "other" / "step-0000030"
-        assert starting_point(folder, str(other)) == other
+        assert starting_points(folder, str(other)) == [other]
 
     def test_going_back_would_mix_two_runs(self, folder):
         with pytest.raises(InputError, match=r"without newer checkpoints, got .*step-0000010"):
-            starting_point(folder, str(folder / "step-0000002"))
+            starting_points(folder, str(folder / "step-0000002"))
 
     @pytest.mark.parametrize("name", ["missing", "../other"])
     def test_what_is_no_checkpoint_is_refused(self, folder, name):
         with pytest.raises(InputError, match="expected"):
-            starting_point(folder, str(folder / name))
+            starting_points(folder, str(folder / name))

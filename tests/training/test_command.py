@@ -168,11 +168,26 @@ def test_going_on_with_another_model_is_refused_and_the_run_stays(options, out, 
     assert (out / "config.yaml").read_text() == before
 
 
-def test_a_truncated_checkpoint_is_named(options, out, refused):
+def test_a_truncated_checkpoint_is_named_and_the_one_before_it_leads_to_the_same_weights(options, out, capsys):
     main(options)
+    before = weights(out)
     file = checkpoint.checkpoints(out / "checkpoints")[-1] / "optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    assert str(file) in refused([*options, "--steps", "6"])
+    main(options)
+    said = capsys.readouterr().err
+    assert f"{file}: expected a whole safetensors file" in said
+    assert f"going on from {out}/checkpoints/step-0000002\n" in said
+    for name, tensor in before.items():
+        assert torch.equal(weights(out)[name], tensor)
+
+
+def test_a_checkpoint_that_was_named_has_no_substitute(options, out, tmp_path, refused):
+    main(options)
+    file = out / "checkpoints" / "step-0000004" / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    message = refused([*options, "--out", str(tmp_path / "other"), "--resume", str(file.parent)])
+    assert f"{file}: expected a whole safetensors file" in message
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(options, out, refused):

@@ -119,8 +119,7 @@ class TestEveryEMA:
             whole.optimizer_step(batches)
         path = checkpoint.save(whole.folder.checkpoints, whole.state, whole.identity)
         whole.optimizer_step(batches)
-        resumed = Trainer(config, data)
-        resumed.resume(path)
+        resumed = Trainer(config, data, starts=[path])
         resumed.optimizer_step(resumed._batches())
         for name in ema.names:
             expected = whole.state.ema.models[name].state_dict()
@@ -173,7 +172,7 @@ def test_other_widths_cannot_go_on(small_run, data):
     trainer = Trainer(config, data)
     path = checkpoint.save(trainer.folder.checkpoints, trainer.state, trainer.identity)
     with pytest.raises(InputError, match=r"0\.06"):
-        Trainer(replace(config, ema=PowerEMA(widths=(0.06,))), data).resume(path)
+        Trainer(replace(config, ema=PowerEMA(widths=(0.06,))), data, starts=[path])
 
 
 class TestSnapshots:
@@ -212,8 +211,7 @@ class TestSnapshots:
         before = {one.path.name: load_file(one.path) for one in find_snapshots(folder)}
         (folder / ".tmp-1-step-0000004").touch()
         find_snapshots(folder)[-1].path.unlink()
-        resumed = Trainer(config, data)
-        resumed.resume(path)
+        resumed = Trainer(config, data, starts=[path])
         resumed.fit()
         assert before.keys() == {file.name for file in folder.iterdir()}
         for name, tensors in before.items():

@@ -21,7 +21,7 @@ from unetdiff.preconditioning import EDM
 from unetdiff.training.averages import PowerEMA
 from unetdiff.training.checkpoint import checkpoints
 from unetdiff.training.loop import Trainer
-from unetdiff.training.resume import starting_point
+from unetdiff.training.resume import starting_points
 from unetdiff.unet import UNet
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -78,7 +78,7 @@ def kill(config, data, after):
 
 
 def go_on(config, data):
-    trainer = Trainer(config, data, start=starting_point(config.out / "checkpoints", "auto"))
+    trainer = Trainer(config, data, starts=starting_points(config.out / "checkpoints", "auto"))
     assert trainer.fit()
     return trainer
 

@@ -8,7 +8,7 @@ import torch
 
 from unetdiff.errors import InputError
 from unetdiff.training.loop import Trainer
-from unetdiff.training.resume import starting_point
+from unetdiff.training.resume import starting_points
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
@@ -87,8 +87,7 @@ def test_a_run_that_goes_on_finds_its_parts_anew(small_run, data):
     trainer = trainer_with_room_for(4, small_run(steps=3), data)
     trainer.fit_memory()
     trainer.fit()
-    longer = Trainer(small_run(steps=4), data)
-    longer.resume(starting_point(longer.folder.checkpoints, "auto"))
+    longer = Trainer(small_run(steps=4), data, starts=starting_points(trainer.folder.checkpoints, "auto"))
     longer.fit_memory()
     assert longer.config.accumulation == 1
     assert longer.fit()

@@ -121,7 +121,7 @@ def test_going_on_with_another_weighting_is_refused(small_run, data, changed, wo
     trainer = Trainer(small_run(objective=SOFT), data)
     trainer.store.save()
     with pytest.raises(InputError, match=words):
-        Trainer(small_run(objective=changed), data).resume(trainer.folder.checkpoints / "step-0000000")
+        Trainer(small_run(objective=changed), data, starts=[trainer.folder.checkpoints / "step-0000000"])
 
 
 def test_checkpoints_from_before_there_were_weightings_are_those_of_no_weighting(small_run, data):

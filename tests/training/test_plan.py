@@ -10,7 +10,7 @@ from unetdiff.cli.main import main
 from unetdiff.training.averages import PowerEMA
 from unetdiff.training.loop import Trainer
 from unetdiff.training.plan import make_plan
-from unetdiff.training.resume import starting_point
+from unetdiff.training.resume import starting_points
 
 YAML = """
 steps: 4
@@ -101,7 +101,7 @@ def test_the_checkpoint_has_the_size_that_was_planned(small_run, data):
     plan = make_plan(Trainer(small_run(), data))
     trainer = Trainer(small_run(), data)
     trainer.fit()
-    newest = starting_point(trainer.folder.checkpoints, "auto")
+    newest = starting_points(trainer.folder.checkpoints, "auto")[0]
     written = sum(path.stat().st_size for path in newest.glob("*.safetensors"))
     headers = 200 * sum(map(len, trainer.state.tensors().values()))
     assert 0 <= written - plan.checkpoint < headers

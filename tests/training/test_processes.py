@@ -96,9 +96,7 @@ def test_one_process_then_two_then_one_equal_one(run, settings, data, tmp_path, 
     options = ["--config", str(settings), "--steps", "3", "--resume", str(one / "checkpoints" / "step-0000001")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     subprocess.run([*request.getfixturevalue(launch), *options], env=environment, check=True, capture_output=True)
-    last = Trainer(replace(run, out=two), data, held_out=held_out)
-    last.resume(two / "checkpoints" / "step-0000003")
-    last.fit()
+    Trainer(replace(run, out=two), data, starts=[two / "checkpoints" / "step-0000003"], held_out=held_out).fit()
     for step in (2, 3, 5):
         assert_close(*(folder / "checkpoints" / f"step-{step:07d}" for folder in (one, two)))
     for key in ("loss", "grad_norm", "lr"):

@@ -10,7 +10,7 @@ from unetdiff.losses import EDMObjective, Uncertainty
 from unetdiff.training.averages import PowerEMA
 from unetdiff.training.checkpoint import checkpoints
 from unetdiff.training.loop import Trainer
-from unetdiff.training.resume import starting_point
+from unetdiff.training.resume import starting_points
 from unetdiff.training.run_comparison import compare_runs
 
 
@@ -20,10 +20,7 @@ class Killed(BaseException):
 
 def train(config, data, kill_after=None, signal_after=None):
     """Start or go on, as the command does; die after `kill_after` steps in all, or receive SIGTERM."""
-    trainer = Trainer(config, data)
-    start = starting_point(trainer.folder.checkpoints, "auto")
-    if start is not None:
-        trainer.resume(start)
+    trainer = Trainer(config, data, starts=starting_points(config.out / "checkpoints", "auto"))
     step = trainer.optimizer_step
 
     def interrupted(batches):

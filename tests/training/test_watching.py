@@ -120,10 +120,8 @@ def tracker(request, monkeypatch):
 def test_a_tracker_gets_records_and_goes_on_in_its_run(small_run, data, tracker):
     for steps in (3, 5):
         config = small_run(trackers=(tracker.name,), project="clothes", steps=steps)
-        trainer = Trainer(config, data)
-        if steps == 5:
-            trainer.resume(trainer.folder.checkpoints / "step-0000003")
-        trainer.fit()
+        starts = [config.out / "checkpoints" / "step-0000003"] if steps == 5 else []
+        Trainer(config, data, starts=starts).fit()
     calls = tracker.package.calls
     begins = [options for kind, options in calls if kind == "init"]
     assert len(begins) == 2
@@ -160,9 +158,8 @@ def test_tensorboard_drops_what_came_after_the_checkpoint(small_run, data):
 
     config = small_run(trackers=("tensorboard",), steps=4)
     Trainer(config, data).fit()
-    again = Trainer(config, data, preview=lambda denoiser, step: Shown())
-    again.resume(again.folder.checkpoints / "step-0000002")
-    again.fit()
+    start = config.out / "checkpoints" / "step-0000002"
+    Trainer(config, data, preview=lambda denoiser, step: Shown(), starts=[start]).fit()
     events = EventAccumulator(str(config.out / "tensorboard" / "unetdiff")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4]
 

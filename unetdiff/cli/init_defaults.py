@@ -10,7 +10,7 @@ import yaml
 from unetdiff.losses import LogNormalObjective, Objective, continuing_objective
 from unetdiff.plain import to_plain
 from unetdiff.training.pretrained import Pretrained
-from unetdiff.training.resume import starting_point
+from unetdiff.training.resume import starting_points
 from unetdiff.training.run_folder import RunFolder
 
 __all__ = ["init_defaults"]
@@ -28,7 +28,7 @@ def init_defaults(arguments: Sequence[str]) -> dict[str, Any]:
     if chosen["init"] is None:
         return {}
     folder = RunFolder(Path(chosen["out"] or ""))
-    if chosen["out"] and folder.config.is_file() and starting_point(folder.checkpoints, chosen["resume"] or "auto"):
+    if chosen["out"] and folder.config.is_file() and starting_points(folder.checkpoints, chosen["resume"] or "auto"):
         saved = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
         return {**_options("model", saved["model"]), "objective": saved["objective"]}
     source = Pretrained.find(chosen["init"])

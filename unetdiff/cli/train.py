@@ -21,7 +21,7 @@ from unetdiff.training.held_out import held_out
 from unetdiff.training.images import prepare_images
 from unetdiff.training.loop import Trainer
 from unetdiff.training.plan import make_plan
-from unetdiff.training.resume import starting_point
+from unetdiff.training.resume import starting_points
 from unetdiff.training.run_folder import RunFolder
 
 __all__ = ["config_parser", "parser", "run", "train_config", "write_config"]
@@ -52,7 +52,7 @@ def parser() -> jsonargparse.ArgumentParser:
         "--resume",
         type=str,
         default="auto",
-        help="auto: go on from the newest checkpoint in out, if any; never; or the folder of a checkpoint",
+        help="auto: go on from the newest whole checkpoint in out, if any; never; or the folder of a checkpoint",
     )
     result.add_argument(
         "--dry_run", action="store_true", help="show what the run will take, from two steps on the side; write nothing"
@@ -73,22 +73,22 @@ def run(args: jsonargparse.Namespace) -> None:
     """Train to the end, or until a signal: then save, say how to go on, and exit with status 130."""
     config = train_config(args)
     folder = RunFolder(config.out)
-    start = starting_point(folder.checkpoints, args.resume)
+    starts = starting_points(folder.checkpoints, args.resume)
     data = prepare_images(config)
     measured = held_out(config, data)
     preview = PreviewGrid.of(config, data, measured) if config.preview.every else None
-    trainer = Trainer(config, data, preview, start, measured)
+    trainer = Trainer(config, data, preview, starts, measured)
     trainer.fit_memory()
     if args.dry_run:
         plan = make_plan(trainer)
         if trainer.is_main:
-            print(plan_text(plan, data, start))
+            print(plan_text(plan, data, trainer.start.checkpoint))
         return
     if trainer.is_main:
         folder.prepare()
         write_config(folder.config, args)
-        if start is None:
-            print(trainer.network, file=sys.stderr)
+        start = trainer.start.checkpoint
+        print(trainer.network if start is None else f"going on from {start}", file=sys.stderr)
         if config.validation.every and measured is None:
             print(f"no validation: {config.data.source} has no test part; see validation.source", file=sys.stderr)
     finished = trainer.fit()

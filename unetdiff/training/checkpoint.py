@@ -32,9 +32,13 @@ from unetdiff.training.network import learned_tensors
 from unetdiff.training.optimizer import optimizer_numbers, optimizer_tensors, restore_optimizer_numbers
 from unetdiff.unet import UNet
 
-__all__ = ["TrainingState", "checkpoints", "prune", "restore", "save", "step_of"]
+__all__ = ["DamagedCheckpointError", "TrainingState", "checkpoints", "prune", "restore", "save", "step_of"]
 
 PREFIX = "step-"
+
+
+class DamagedCheckpointError(InputError):
+    """A file of a checkpoint is missing or cut off, or the weights are not finite."""
 
 
 @dataclass
@@ -100,7 +104,8 @@ def restore(checkpoint: Path, state: TrainingState, identity: Mapping[str, Any])
     """Bring `state` to where `checkpoint` stands.
 
     Raises:
-        InputError: a file is missing or damaged, or the checkpoint is of a run that differs in its identity.
+        DamagedCheckpointError: a file is missing or damaged; `state` is as it was.
+        InputError: the checkpoint is of a run that differs in its identity.
     """
     facts = _read_facts(checkpoint / "state.json")
     different = differences(facts["identity"], identity)
@@ -109,6 +114,9 @@ def restore(checkpoint: Path, state: TrainingState, identity: Mapping[str, Any])
             f"{checkpoint} belongs to another run: {'; '.join(different)}; choose another out, or restore it"
         )
     stored = {name: _read_tensors(checkpoint / name, like) for name, like in state.tensors().items()}
+    broken = [name for name, tensor in stored["weights.safetensors"].items() if not tensor.isfinite().all()]
+    if broken:
+        raise DamagedCheckpointError(f"{checkpoint}: expected finite weights, got others in {broken[0]}")
     for name, tensors in state.tensors().items():
         for key, tensor in tensors.items():
             tensor.copy_(stored[name][key])  # in place: memory formats stay
@@ -119,16 +127,16 @@ def restore(checkpoint: Path, state: TrainingState, identity: Mapping[str, Any])
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints."""
+    """Remove all but the newest `keep` checkpoints, first of all their names: a kill leaves none in part."""
     for checkpoint in checkpoints(folder)[:-keep]:
-        shutil.rmtree(checkpoint)
+        shutil.rmtree(checkpoint.replace(checkpoint.with_name(f".tmp-{checkpoint.name}")))
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the state of a checkpoint, got: {error}") from error
+        raise DamagedCheckpointError(f"{path}: expected the state of a checkpoint, got: {error}") from error
     return facts
 
 
@@ -136,9 +144,7 @@ def _read_tensors(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path}: expected a whole safetensors file, got: {error}; give --resume an older checkpoint"
-        ) from error
+        raise DamagedCheckpointError(f"{path}: expected a whole safetensors file, got: {error}") from error
     if {name: tensor.shape for name, tensor in tensors.items()} != {
         name: tensor.shape for name, tensor in like.items()
     }:

@@ -5,7 +5,7 @@ was stopped and goes on makes the same numbers as one that was not.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from unetdiff.training.network import build_network
 from unetdiff.training.preview import Preview
 from unetdiff.training.processes import join_processes
 from unetdiff.training.progress import Progress, progress
+from unetdiff.training.resume import restore_newest
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.run_log import RunLog
 from unetdiff.training.sharding import is_sharded
@@ -42,7 +43,8 @@ __all__ = ["Trainer"]
 class Trainer:
     """A run on this process's share of the machine; `fit` makes it and keeps its folder up to date.
 
-    `start`: the checkpoint to go on from, None: the beginning. `held_out`: images to validate on, None: no validation.
+    `starts`: checkpoints, the first whole one of which it goes on from; none: from the beginning. `held_out`: images to
+    validate on, None: no validation.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Trainer:
         config: TrainConfig,
         data: PackedDataset,
         preview: Preview | None = None,
-        start: Path | None = None,
+        starts: Sequence[Path] = (),
         held_out: PackedDataset | None = None,
     ) -> None:
         check_fit(config, data)
@@ -58,23 +60,18 @@ class Trainer:
         self.rows = row_conditions(config, data)
         self.folder = RunFolder(config.out)
         self.accelerator = join_processes(config)
-        self.network = build_network(config, going_on=start is not None)
+        self.network = build_network(config, going_on=bool(starts))
         self.identity = {**identity(config, data), **self.network.identity}
         self.state = initial_state(config, self.network, self.accelerator.device, self.accelerator.scaler)
         self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
         self.store = StateStore(config, data, self.accelerator, self.state, self.identity)
         self.validation = None if held_out is None else Validation(config, held_out, self.accelerator)
-        if start is not None:
-            self.resume(start)
+        self.start = restore_newest(starts, self.store.restore)
 
     @property
     def is_main(self) -> bool:
         """Whether this process is the one that writes."""
         return bool(self.accelerator.is_main_process)
-
-    def resume(self, start: Path) -> None:
-        """Go on from a checkpoint instead of the beginning."""
-        self.store.restore(start)
 
     def fit_memory(self) -> None:
         """Take batches in more parts than configured, on all processes alike, where memory needs that.
@@ -90,6 +87,7 @@ class Trainer:
         config, state, main = self.config, self.state, self.is_main
         log = self._log() if main else None
         if main:
+            self.start.put_damaged_aside()
             rewind(self.folder.averages, state.step)
         meter = Meter(config.batch_size, state.seconds)
         batches = TimedIterator(self._batches())
