@@ -1,6 +1,8 @@
 """A run small enough for a test: a real part of Fashion-MNIST, a network of two levels of eight channels."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 from unetdiff.config import LevelConfig, MidConfig, ResnetConfig, UNetConfig
 from unetdiff.data import DataConfig, prepare
 from unetdiff.training.config import OptimizerConfig, PreviewConfig, TrainConfig
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,21 @@ def small_run(tmp_path, fashion_mnist, model):
 @pytest.fixture
 def data(fashion_mnist):
     return prepare(DataConfig(source="fashion-mnist"))
+
+
+@pytest.fixture
+def launch_ddp():
+    """The command that starts `train.py` on two processes; its options follow."""
+    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", str(ROOT / "train.py")]
+    return [sys.executable, "-m", *launch]
+
+
+@pytest.fixture
+def launch_fsdp():
+    """The same, where each process holds a part of the state."""
+    options = ["--config_file", str(ROOT / "configs" / "fsdp.yaml"), "--main_process_port", "0"]
+    launch = ["accelerate.commands.launch", *options, str(Path(__file__).with_name("fsdp_on_cpu.py"))]
+    return [sys.executable, "-m", *launch]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,19 +55,6 @@ def settings(run, tmp_path):
     }
     (tmp_path / "two.yaml").write_text(json.dumps(values))
     return tmp_path / "two.yaml"
-
-
-@pytest.fixture
-def launch_ddp():
-    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", str(ROOT / "train.py")]
-    return [sys.executable, "-m", *launch]
-
-
-@pytest.fixture
-def launch_fsdp():
-    options = ["--config_file", str(ROOT / "configs" / "fsdp.yaml"), "--main_process_port", "0"]
-    launch = ["accelerate.commands.launch", *options, str(Path(__file__).with_name("fsdp_on_cpu.py"))]
-    return [sys.executable, "-m", *launch]
 
 
 def metrics(folder, kind):

@@ -64,6 +64,13 @@ def test_a_zero_with_another_sign_is_found(runs):
     assert different(runs) == [("weights", 0.0)]
 
 
+def test_steps_that_broke_at_another_noise_level_are_found(runs):
+    for run, sigma in zip(runs, (2.0, 1.0), strict=True):
+        event = json.dumps({"kind": "nonfinite", "step": 2, "images": 1, "sigmas": [sigma]})
+        change_metrics(run.root, lambda lines, event=event: [*lines, f"{event}\n"])
+    assert different(runs) == [("images and sigmas of broken steps", 0.5)]
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [

@@ -9,7 +9,7 @@ from unetdiff.conditioning.augmentation import Augmentation
 from unetdiff.errors import InputError
 from unetdiff.losses import EDMObjective, EpsilonObjective
 from unetdiff.training.loop import Trainer
-from unetdiff.training.step import OptimizerStep, Update
+from unetdiff.training.step import NonFiniteError, OptimizerStep, Update
 
 
 def first_gradient(config, data):
@@ -83,7 +83,7 @@ def test_a_step_that_is_not_finite_is_not_made(small_run, data, poison):
     with torch.no_grad():
         state.unet.conv_out.bias.fill_(poison)
     before = {file: {k: t.clone() for k, t in tensors.items()} for file, tensors in state.tensors().items()}
-    with pytest.raises(InputError, match=r"step 0: expected a finite loss and gradient, got loss (nan|inf)"):
+    with pytest.raises(NonFiniteError, match=r"step 0: expected a finite loss and gradient, got loss (nan|inf)"):
         trainer.optimizer_step(trainer._batches())
     assert state.step == 0
     for file, tensors in state.tensors().items():
@@ -96,10 +96,10 @@ def test_overflow_is_fp16s_own_affair_until_its_scale_collapses(small_run, data)
     overflow = Update(loss=1.0, grad_norm=float("inf"), lr=1e-3)
     step.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
     step._require_finite(overflow)
-    with pytest.raises(InputError, match="got loss nan"):
+    with pytest.raises(NonFiniteError, match="got loss nan"):
         step._require_finite(replace(overflow, loss=float("nan")))
     step.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**-11)
-    with pytest.raises(InputError, match="gradient norm inf"):
+    with pytest.raises(NonFiniteError, match="gradient norm inf"):
         step._require_finite(overflow)
 
 

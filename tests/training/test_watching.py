@@ -16,6 +16,7 @@ from unetdiff.errors import InputError
 from unetdiff.pictures import read_facts
 from unetdiff.training.loop import Trainer
 from unetdiff.training.preview import Shown
+from unetdiff.training.records import NonFiniteRecord
 from unetdiff.training.training_neighbours import TrainingNeighbours
 
 YAML = """
@@ -133,6 +134,12 @@ def test_a_tracker_gets_records_and_goes_on_in_its_run(small_run, data, tracker)
     assert calls[1][1]["train/loss"] == logged[0]["loss"]
     assert "train/step" not in calls[1][1]
     assert calls[-1][0] == "finish"
+
+
+def test_a_tracker_gets_the_numbers_of_a_step_that_broke_and_not_its_words(small_run, data, tracker):
+    log = Trainer(small_run(trackers=(tracker.name,)), data)._log()
+    log.add(NonFiniteRecord(step=1, action="skipped", found=None, images=2, samples=(3, 4), sigmas=(0.5, 0.6)))
+    assert tracker.package.calls[-1] == (1, {"nonfinite/images": 2})
 
 
 def test_a_new_run_has_a_name_of_its_own(small_run, data, tracker):

@@ -66,6 +66,9 @@ COMMANDS = {
         module="unetdiff.cli.ema",
         summary="list a run's stored averages of the weights, or make a model of another width",
     ),
+    "replay": Command(
+        module="unetdiff.cli.replay", summary="run again the training step whose loss or gradient was not finite"
+    ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"

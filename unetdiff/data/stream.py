@@ -120,10 +120,8 @@ class SampleStream(Dataset[Batch]):
     def __getitem__(self, item: int) -> Batch:
         if not 0 <= item < len(self):
             raise IndexError(item)
-        step, micro = divmod(item, self.micro_batches)
-        share = self.global_batch // (self.micro_batches * self.world_size)
-        positions = (micro * self.world_size + self.rank) * share + np.arange(share)
-        samples = (self.start_step + step) * self.global_batch + positions
+        samples = self.samples(item)
+        positions = samples % self.global_batch
         draws = [self._draw(sample) for sample in samples.tolist()]
         uniform, dropout, mirror = np.stack([numbers for numbers, _ in draws]).T
         rows = self._rows(samples)
@@ -136,6 +134,13 @@ class SampleStream(Dataset[Batch]):
             noise=torch.from_numpy(np.stack([noise for _, noise in draws])),
             uniform=_inside((positions + uniform) / self.global_batch),
         )
+
+    def samples(self, item: int) -> NDArray[np.int64]:
+        """The global sample index of each row of a batch."""
+        step, micro = divmod(item, self.micro_batches)
+        share = self.global_batch // (self.micro_batches * self.world_size)
+        positions = (micro * self.world_size + self.rank) * share + np.arange(share)
+        return (self.start_step + step) * self.global_batch + positions
 
     def _draw(self, sample: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Three uniform numbers (noise level, dropout, flip) and the noise of one global sample."""

@@ -105,6 +105,7 @@ class TrainConfig:
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
     together (for classifier-free guidance). `checkpoint_every` 0: only at the end; `keep_checkpoints` is how many stay.
+    `on_nonfinite`: where a loss or gradient is not finite, stop, go on without that step, or from the last checkpoint.
     `tf32`: float32 products of NVIDIA GPUs with 10 bits of mantissa instead of 23, convolutions too. `trackers` are
     given what goes to metrics.jsonl and samples/, for their project `project`.
 
@@ -137,6 +138,7 @@ class TrainConfig:
     log_every: int = 50
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
+    on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     tf32: bool = True
     compile: bool = False

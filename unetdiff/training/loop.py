@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from unetdiff.data import Batch, PackedDataset, SampleStream
 from unetdiff.denoiser import Denoiser
+from unetdiff.training import checkpoint
 from unetdiff.training.averages import PowerEMA
 from unetdiff.training.averages.snapshots import rewind
 from unetdiff.training.batches import sample_stream
@@ -25,15 +26,16 @@ from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.micro_batch import fitting_accumulation
 from unetdiff.training.network import build_network
+from unetdiff.training.nonfinite import NonFiniteResponse
 from unetdiff.training.preview import Preview
 from unetdiff.training.processes import join_processes
 from unetdiff.training.progress import Progress, progress
-from unetdiff.training.resume import restore_newest
+from unetdiff.training.resume import Start, restore_newest
 from unetdiff.training.run_folder import RunFolder
 from unetdiff.training.run_log import RunLog
 from unetdiff.training.sharding import is_sharded
 from unetdiff.training.state_store import StateStore
-from unetdiff.training.step import OptimizerStep
+from unetdiff.training.step import NonFiniteError, OptimizerStep, Update
 from unetdiff.training.summary import check_fit, model_info
 from unetdiff.training.validation import Validation
 
@@ -66,7 +68,8 @@ class Trainer:
         self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
         self.store = StateStore(config, data, self.accelerator, self.state, self.identity)
         self.validation = None if held_out is None else Validation(config, held_out, self.accelerator)
-        self.start = restore_newest(starts, self.store.restore)
+        self.start = restore_newest(starts, self.store.restore) if starts else Start()
+        self.respond = NonFiniteResponse(self.optimizer_step, self.store)
 
     @property
     def is_main(self) -> bool:
@@ -89,27 +92,39 @@ class Trainer:
         if main:
             self.start.put_damaged_aside()
             rewind(self.folder.averages, state.step)
+        if config.on_nonfinite == "rollback" and self._any(not checkpoint.checkpoints(self.folder.checkpoints)):
+            self.store.save()
         meter = Meter(config.batch_size, state.seconds)
         batches = TimedIterator(self._batches())
         stopped = False
         with StopRequest() as stop, progress(state.step, config.steps, enabled=main) as display:
             while state.step < config.steps and not stopped:
-                began = time.perf_counter()
-                update = self.optimizer_step(batches)
-                meter.add(update, time.perf_counter() - began, batches.take_waited())
-                state.seconds = meter.seconds
+                update = self._update(batches, meter, log)
                 display.step()
                 stopped = self._any(stop.requested)
-                if log is not None and (stopped or self._due(config.log_every)):
+                if log is not None and update is not None and (stopped or self._due(config.log_every)):
                     record = meter.record(state.step, update.lr)
                     log.add(record)
                     display.record(record)
                 self._watch(log, display)
                 self._add_snapshots()
-                if stopped or self._due(config.checkpoint_every):
+                # A state that could not make a step is no place to go back to.
+                if stopped or self._due(0 if update is None else config.checkpoint_every):
                     self.store.save()
         self.accelerator.end_training()
         return state.step >= config.steps
+
+    def _update(self, batches: TimedIterator[Batch], meter: Meter, log: RunLog | None) -> Update | None:
+        """Make the next step; None where its numbers broke and the run goes on without it."""
+        began = time.perf_counter()
+        try:
+            update = self.optimizer_step(batches)
+        except NonFiniteError as broken:
+            self.respond(broken, self.stream(self.config.accumulation), log)
+            return None
+        meter.add(update, time.perf_counter() - began, batches.take_waited())
+        self.state.seconds = meter.seconds
+        return update
 
     def _batches(self) -> Iterator[Batch]:
         """This process's share of the batches that are left."""
@@ -133,9 +148,9 @@ class Trainer:
         """Whether something that happens every so many steps (0: only at the end) happens now."""
         return self.state.step == self.config.steps or (every > 0 and self.state.step % every == 0)
 
-    def _any(self, requested: bool) -> bool:
-        """Whether any process was asked to stop: all have to leave the loop at the same step."""
-        flag = torch.tensor(float(requested), device=self.accelerator.device)
+    def _any(self, wanted: bool) -> bool:
+        """Whether any process wants it: to stop, or to save, all have to do together."""
+        flag = torch.tensor(float(wanted), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum"))
 
     def _log(self) -> RunLog:

@@ -2,6 +2,7 @@
 
     {"kind": "train", "step": 50, "loss": 0.41, "lr": 0.0002, "grad_norm": 1.3, ...}
     {"kind": "validation", "step": 1000, "loss": {"weights": 0.2, "ema": 0.19}, "loss_by_sigma": {...}, ...}
+    {"kind": "nonfinite", "step": 1234, "action": "skipped", "found": "the output of conv_out", "images": 1, ...}
     {"kind": "memorisation", "step": 1000, "samples": 80, "memorised": 0.0, "nearest_distance": 0.09, ...}
 
 Losses, gradient norms and learning rates are those of all processes together, and the same whatever their number, up to
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["MemorisationRecord", "Record", "TrainRecord", "ValidationRecord"]
+__all__ = ["MemorisationRecord", "NonFiniteRecord", "Record", "TrainRecord", "ValidationRecord"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,26 @@ class TrainRecord(Record):
     seconds: float
     peak_memory_mib: float
     peak_device_memory_mib: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonFiniteRecord(Record):
+    """A step in which no update was made, as its loss or gradient was not finite.
+
+    Attributes:
+        action: What was done about it.
+        found: Where the numbers broke first; null where they were finite when they were computed again.
+        images: How many images of that micro-batch are concerned.
+        samples: Their global sample indices.
+        sigmas: Their noise levels.
+    """
+
+    kind = "nonfinite"
+    action: str
+    found: str | None
+    images: int
+    samples: tuple[int, ...]
+    sigmas: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

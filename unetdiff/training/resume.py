@@ -60,12 +60,12 @@ def starting_points(folder: Path, resume: str) -> list[Path]:
 
 
 def restore_newest(candidates: Sequence[Path], restore: Callable[[Path], None]) -> Start:
-    """Restore the first of `candidates` (best first) that is whole; the beginning, if there are none.
+    """Restore the first of `candidates` (best first) that is whole.
 
     After a power failure a disk may hold a checkpoint's name without its contents.
 
     Raises:
-        InputError: none is whole, or the first that is belongs to another run.
+        InputError: there is none that is whole, or the first that is belongs to another run.
     """
     damaged: dict[Path, str] = {}
     for checkpoint in candidates:
@@ -75,6 +75,4 @@ def restore_newest(candidates: Sequence[Path], restore: Callable[[Path], None]) 
             damaged[checkpoint] = str(error)
             continue
         return Start(checkpoint=checkpoint, damaged=damaged)
-    if damaged:
-        raise InputError("; ".join(damaged.values()))
-    return Start()
+    raise InputError("; ".join(damaged.values()) or "expected a checkpoint to go on from, got none")

@@ -1,7 +1,7 @@
 """Whether two finished runs are the same: every tensor of the last checkpoint and the snapshots, every logged step."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from unetdiff.training.run_folder import RunFolder
 __all__ = ["Comparison", "compare_runs"]
 
 METRICS = ("loss", "grad_norm", "lr")
+OCCASIONAL: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterable[float]]], ...] = (
+    ("validation loss", "validation", lambda record: record["loss"].values()),
+    ("images and sigmas of broken steps", "nonfinite", lambda record: (record["images"], *record["sigmas"])),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,13 @@ def _compare_metrics(first: RunFolder, second: RunFolder) -> Iterator[Comparison
     for metric in METRICS:
         one, two = (_numbers((record, record[metric]) for record in _logged(run, "train")) for run in (first, second))
         yield _compare_tensors(f"{metric} of each step", one, two)
-    one, two = (
-        _numbers((record, loss) for record in _logged(run, "validation") for loss in record["loss"].values())
-        for run in (first, second)
-    )
-    if one or two:
-        yield _compare_tensors("validation loss", one, two)
+    for name, kind, values in OCCASIONAL:
+        one, two = (
+            _numbers((record, value) for record in _logged(run, kind) for value in values(record))
+            for run in (first, second)
+        )
+        if one or two:
+            yield _compare_tensors(name, one, two)
 
 
 def _logged(run: RunFolder, kind: str) -> list[dict[str, Any]]:
@@ -89,8 +94,8 @@ def _compare_tensors(name: str, one: Mapping[str, Tensor], two: Mapping[str, Ten
     if [(key, value.shape) for key, value in one.items()] != [(key, value.shape) for key, value in two.items()]:
         return Comparison(name=name, count=len(one), equal=False, difference=torch.inf)
     pairs = [(value, two[key]) for key, value in one.items()]
-    scale = max(float(value.double().abs().max()) for value, _ in pairs)
-    furthest = max(float((value.double() - other.double()).abs().max()) for value, other in pairs)
+    scale = max((float(value.double().abs().max()) for value, _ in pairs), default=0.0)
+    furthest = max((float((value.double() - other.double()).abs().max()) for value, other in pairs), default=0.0)
     equal = all(torch.equal(_bits(value), _bits(other)) for value, other in pairs)
     return Comparison(name=name, count=len(one), equal=equal, difference=furthest / scale if furthest else 0.0)
 

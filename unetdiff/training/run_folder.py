@@ -41,6 +41,11 @@ class RunFolder:
         return self.root / "averages"
 
     @property
+    def nonfinite(self) -> Path:
+        """Folder of `step-*` that reproduce where a loss or gradient was not finite; made when one is."""
+        return self.root / "nonfinite"
+
+    @property
     def samples(self) -> Path:
         """Folder of preview pictures."""
         return self.root / "samples"

@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.optimizer import clear_memory
 
-__all__ = ["gather", "is_sharded", "scatter", "shard", "whole"]
+__all__ = ["gather", "is_sharded", "local", "scatter", "shard", "whole"]
 
 
 def is_sharded(module: nn.Module) -> bool:
@@ -22,6 +22,11 @@ def is_sharded(module: nn.Module) -> bool:
 def whole(tensor: Tensor) -> Tensor:
     """The tensor itself, or what all processes together hold of it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The tensor itself, or what this process holds of it."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def shard(state: TrainingState) -> None:

@@ -67,10 +67,17 @@ class StateStore:
     def save(self) -> None:
         """Refresh the model folder, then the checkpoint: one that exists never has an older model beside it.
 
+        Weights that are not finite are not saved: the next step finds it and says where, and until then the last
+        checkpoint is the better one.
+
         Raises:
-            InputError: the disk refuses.
+            InputError: the disk refuses, or there is no next step.
         """
         folder, state = self.folder, self.whole()
+        if not all(parameter.isfinite().all() for parameter in state.unet.parameters()):
+            if state.step < self.config.steps:
+                return
+            raise InputError(f"step {state.step}: expected finite weights, got others; they were not saved")
         if not self.accelerator.is_main_process:
             return
         with self._room("a checkpoint"):

@@ -19,7 +19,7 @@ from unetdiff.training.config import TrainConfig
 from unetdiff.training.optimizer import learning_rate
 from unetdiff.training.sharding import is_sharded, shard, whole
 
-__all__ = ["OptimizerStep", "Update"]
+__all__ = ["NonFiniteError", "OptimizerStep", "Update"]
 
 SMALLEST_GRADIENT_SCALE = 2.0**-10
 
@@ -31,6 +31,17 @@ class Update:
     loss: float
     grad_norm: float
     lr: float
+
+
+class NonFiniteError(InputError):
+    """The loss or the gradient of step `step` (from 0) is not finite; nothing was updated."""
+
+    def __init__(self, step: int, update: Update) -> None:
+        super().__init__(
+            f"step {step}: expected a finite loss and gradient, got loss {update.loss:g} and gradient norm "
+            f"{update.grad_norm:g} at learning rate {update.lr:g}; the step was not made"
+        )
+        self.step = step
 
 
 class OptimizerStep:
@@ -49,7 +60,7 @@ class OptimizerStep:
         """Take one batch per part of the accumulation.
 
         Raises:
-            InputError: the loss or the gradient is not finite; nothing was updated.
+            NonFiniteError: the loss or the gradient is not finite, on every process; nothing was updated.
         """
         config, state = self.config, self.state
         loss = self._accumulate(batches)
@@ -71,17 +82,33 @@ class OptimizerStep:
         for batch in batches:
             self.accelerator.backward(self._loss(self._own_loss, batch.to(self.accelerator.device)))
 
+    def backward(self, batch: Batch, part: int) -> Tensor:
+        """Add the gradient of part `part` of the global batch's mean loss; give that part of the loss."""
+        torch.manual_seed(self.dropout_seed(part, self.accelerator.process_index))
+        batch = batch.to(self.accelerator.device, non_blocking=True)
+        loss = self._loss(self.denoising_loss, batch) / self.config.accumulation
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def drop(self) -> None:
+        """Count the next step as done without an update, after its numbers broke; fp16's scale falls."""
+        self.optimizer.zero_grad()
+        if self.state.scaler is not None:
+            self.state.scaler.update()  # it has seen the gradient, and takes the next one only after this
+        self.state.step += 1
+
+    def dropout_seed(self, part: int, process: int) -> int:
+        """Seed of the next step's dropout: no generator's state has to be saved."""
+        key = (self.config.seed, self.state.step, part, process)
+        return int(np.random.SeedSequence(key).generate_state(1)[0])
+
     def _accumulate(self, batches: Iterator[Batch]) -> Tensor:
         """Leave the gradient of the mean loss in the parameters; processes exchange it with the last part."""
         parts = self.config.accumulation
         total = torch.zeros((), device=self.accelerator.device)
         for part in range(parts):
-            batch = next(batches).to(self.accelerator.device, non_blocking=True)
-            self._seed(part)
             with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.denoising_loss):
-                loss = self._loss(self.denoising_loss, batch) / parts
-                self.accelerator.backward(loss)
-            total += loss.detach()
+                total += self.backward(next(batches), part)
         mean: Tensor = self.accelerator.reduce(total, "mean")
         return mean
 
@@ -90,19 +117,10 @@ class OptimizerStep:
         losses: Tensor = denoising_loss(batch.images, batch.noise, sigma, **batch.condition)
         return losses.mean()
 
-    def _seed(self, part: int) -> None:
-        """Seed dropout, so that no generator's state has to be saved."""
-        key = (self.config.seed, self.state.step, part, self.accelerator.process_index)
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
-
     def _require_finite(self, update: Update) -> None:
         finite = math.isfinite(update.loss) and math.isfinite(update.grad_norm)
         if not (finite or self._rescaling(update)):
-            raise InputError(
-                f"step {self.state.step}: expected a finite loss and gradient, got loss {update.loss:g} and gradient "
-                f"norm {update.grad_norm:g} at learning rate {update.lr:g}; the step was not made. "
-                "Lower optimizer.lr or optimizer.clip_norm and start again to go on from the last checkpoint"
-            )
+            raise NonFiniteError(self.state.step, update)
 
     def _rescaling(self, update: Update) -> bool:
         """Whether this is the overflow that fp16 expects: the scaler then skips the update and lowers its scale."""
