@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from unetdiff.plain import from_plain, require, to_plain
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict, preconditioning_to_dict
 
-__all__ = ["JSON", "CodecInfo", "DataInfo", "ModelInfo", "TextInfo"]
+__all__ = ["JSON", "CodecInfo", "ConcatInfo", "DataInfo", "ModelInfo", "TextInfo"]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 
@@ -51,7 +51,20 @@ class TextInfo:
     sha256: str
 
 
-PARTS: Mapping[str, type[Any]] = {"text": TextInfo, "codec": CodecInfo}
+@dataclass(frozen=True, kw_only=True)
+class ConcatInfo:
+    """The picture that is concatenated to the noisy image, for super-resolution one whose edges are 1 / `factor`."""
+
+    kind: Literal["super_resolution", "inpainting"]
+    factor: int | None = None
+
+    def __post_init__(self) -> None:
+        enlarged = self.kind == "super_resolution"
+        fits = self.factor is not None and self.factor >= 2 if enlarged else self.factor is None
+        require(fits, "concat.factor", "2 or more" if enlarged else "null", self.factor)
+
+
+PARTS: Mapping[str, type[Any]] = {"text": TextInfo, "codec": CodecInfo, "concat": ConcatInfo}
 """What some networks need beside; `denoiser.json` has the keys of those that are there."""
 
 
@@ -63,6 +76,7 @@ class ModelInfo:
     data: DataInfo
     text: TextInfo | None = None
     codec: CodecInfo | None = None
+    concat: ConcatInfo | None = None
     training: Mapping[str, JSON] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

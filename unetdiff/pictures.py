@@ -100,7 +100,12 @@ def read_png(path: Path) -> Pixels:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def read_pixels(path: str | Path, channels: int, size: tuple[int, int]) -> Pixels:
+def read_pixels(
+    path: str | Path,
+    channels: int,
+    size: tuple[int, int],
+    resampling: Image.Resampling = Image.Resampling.LANCZOS,
+) -> Pixels:
     """Any picture as (H, W, C): turned upright, brought to `channels`, scaled and cropped to `size` (height, width).
 
     Raises:
@@ -109,7 +114,7 @@ def read_pixels(path: str | Path, channels: int, size: tuple[int, int]) -> Pixel
     height, width = size
     try:
         with Image.open(path) as image:
-            picture = ImageOps.fit(ImageOps.exif_transpose(image), (width, height), method=Image.Resampling.LANCZOS)
+            picture = ImageOps.fit(ImageOps.exif_transpose(image), (width, height), method=resampling)
             return np.moveaxis(Framing(channels=channels).frame(picture), 0, -1)
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{path}: a picture expected, got something that cannot be read: {error}") from error

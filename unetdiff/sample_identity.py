@@ -36,7 +36,7 @@ class Towards:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The picture that an image starts from."""
+    """The picture that an image starts from, or that the network is told."""
 
     path: str
     sha256: str

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetdiff.cli.loaded_model import LoadedModel
+from unetdiff.cli.recipe import StartOptions
 from unetdiff.data.image_folder import ImageFolder
 from unetdiff.errors import InputError
 from unetdiff.plain import require
@@ -41,7 +42,7 @@ class AskedOptions:
         require(self.interpolate >= 1, "interpolate", "at least 1 step", self.interpolate)
 
 
-def wanted_samples(options: AskedOptions, model: LoadedModel, start: str | None) -> list[Sample]:
+def wanted_samples(options: AskedOptions, model: LoadedModel, start: StartOptions) -> list[Sample]:
     """Subject by subject, seed by seed.
 
     Raises:
@@ -51,7 +52,7 @@ def wanted_samples(options: AskedOptions, model: LoadedModel, start: str | None)
     if options.interpolate > 1 and len(seeds) < 2:
         raise InputError(f"interpolate: at least 2 seeds expected, got {options.seeds}")
     subjects: Sequence[Subject | None] = _subjects(options, model) or (None,)
-    sources = {} if start is None else _sources(Path(start), seeds)
+    sources = {} if start.given is None else _sources(*start.given, seeds)
     return [
         Sample(seed=seed, subject=subject, towards=towards, source=sources.get(seed))
         for subject in subjects
@@ -85,9 +86,10 @@ def _subjects(options: AskedOptions, model: LoadedModel) -> list[Subject]:
     return [Subject(kind="class", number=number, name=model.classes[number]) for number in chosen]
 
 
-def _sources(start: Path, seeds: Sequence[int]) -> Mapping[int, Source]:
+def _sources(option: str, place: str, seeds: Sequence[int]) -> Mapping[int, Source]:
     """The picture of each seed."""
-    files = ImageFolder(start).files if start.is_dir() else [start] * len(seeds)
+    path = Path(place)
+    files = ImageFolder(path).files if path.is_dir() else [path] * len(seeds)
     if len(files) != len(seeds):
-        raise InputError(f"start: a picture for each of {len(seeds)} seeds expected, got {len(files)} in {start}")
+        raise InputError(f"{option}: a picture for each of {len(seeds)} seeds expected, got {len(files)} in {path}")
     return {seed: Source(path=str(file), sha256=file_hash(file)) for seed, file in zip(seeds, files, strict=True)}

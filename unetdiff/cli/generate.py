@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -31,11 +32,12 @@ def _pictures(method: Method, batch: Sequence[Sample], on_step: Callable[[], obj
     subjects = [sample.subject for sample in batch if sample.subject is not None]
     leads_away = recipe.guidance.guides and method.guide is None
     null_condition = model.null_condition(subjects, recipe.guidance.negative_prompt) if leads_away else {}
-    starts = _starts(batch, model)
+    given = _given(batch, model)
+    told = method.told(given)
     noise = _Noise(batch, model)
     images = samplers.sample(
-        method.bound(model.condition(subjects), null_condition, starts),
-        recipe.start.begin(starts, noise, method.sigmas),
+        method.bound({**model.condition(subjects), **told}, {**null_condition, **told}, given),
+        recipe.start.begin(given, noise, method.sigmas),
         method.sigmas,
         method.sampler,
         noise=noise,
@@ -45,12 +47,14 @@ def _pictures(method: Method, batch: Sequence[Sample], on_step: Callable[[], obj
     return model.decoded(images)
 
 
-def _starts(batch: Sequence[Sample], model: LoadedModel) -> Tensor | None:
-    """The pictures to start from as the network's images."""
+def _given(batch: Sequence[Sample], model: LoadedModel) -> Tensor | None:
+    """The pictures to start from or to tell of, as the network's images; small ones for super-resolution."""
     paths = [sample.source.path for sample in batch if sample.source is not None]
     if not paths:
         return None
-    pixels = [read_pixels(path, model.picture_channels, model.picture_size) for path in paths]
+    means = Image.Resampling.BOX  # as training reduces images
+    resampling = Image.Resampling.LANCZOS if model.concat is None else means
+    pixels = [read_pixels(path, model.picture_channels, model.given_size, resampling) for path in paths]
     pictures = torch.stack([from_uint8(picture, model.value_range) for picture in pixels])
     return model.encoded(pictures.to(model.device))
 

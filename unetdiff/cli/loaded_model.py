@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unetdiff.conditioning.concat import Concat, described_concat
 from unetdiff.conditioning.text_encoder import load_encoder
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
@@ -63,6 +64,11 @@ class LoadedModel:
         """The weights' hash."""
         return weights_hash(self.folder)
 
+    @cached_property
+    def concat(self) -> Concat | None:
+        """What it is told of a picture, if anything."""
+        return None if self.info.concat is None else described_concat(self.info.concat)
+
     @property
     def device(self) -> torch.device:
         """Where the network is."""
@@ -96,6 +102,11 @@ class LoadedModel:
         """Height and width of the pictures."""
         factor = 1 if self.codec is None else self.codec.factor
         return factor * self.info.data.height, factor * self.info.data.width
+
+    @property
+    def given_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that it starts from or is told."""
+        return self.picture_size if self.concat is None else self.concat.given_size(*self.picture_size)
 
     @property
     def picture_channels(self) -> int:

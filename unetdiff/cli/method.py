@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import samplers
 from unetdiff.cli.loaded_model import Condition, LoadedModel
-from unetdiff.cli.recipe import Recipe
+from unetdiff.cli.recipe import Recipe, StartOptions
 from unetdiff.errors import InputError
 from unetdiff.pictures import from_uint8, read_pixels
 
@@ -70,6 +70,13 @@ class Method:
         samplers.sample(counted, nothing, self.sigmas, self.sampler, noise=lambda: nothing, churn=churn)
         return calls
 
+    def told(self, pictures: Tensor | None) -> Condition:
+        """What is concatenated to the noisy images, if anything."""
+        if self.model.concat is None or pictures is None:
+            return {}
+        mask = None if self.known is None else 1 - self.known
+        return {"concat": self.model.concat.told(pictures, mask)}
+
     def bound(self, condition: Condition, null_condition: Condition, images: Tensor | None) -> samplers.Denoise:
         """The denoiser with its conditions, guidance, thresholding, and for inpainting the known `images`."""
         network = self.recipe.cache.cached(self.network)  # what it remembers is of this run
@@ -85,6 +92,7 @@ class Method:
 
 
 def _check_fit(recipe: Recipe, model: LoadedModel, guide: LoadedModel | None) -> None:
+    _check_concat(recipe.start, model)
     guidance = recipe.guidance
     if guidance.guides and guide is None and not model.conditional:
         raise InputError(f"guidance: 1 expected for a model without classes and text, got {guidance.guidance}")
@@ -94,9 +102,25 @@ def _check_fit(recipe: Recipe, model: LoadedModel, guide: LoadedModel | None) ->
         raise InputError("threshold: a model of pixels expected, got one of latents, which have no range")
     if guide is None:
         return
-    own, other = ((m.classes, m.info.data.shape, m.text is None) for m in (model, guide))
+    own, other = ((m.classes, m.info.data.shape, m.text is None, m.info.concat) for m in (model, guide))
     if own != other:
         raise InputError(f"guide: a model of the same classes and shape {own[1]} expected, got {guide.folder}")
+
+
+def _check_concat(start: StartOptions, model: LoadedModel) -> None:
+    """Refuse pictures that are missing, or that the network cannot be told."""
+    concat, channels = model.concat, model.denoiser.unet.config.concat_channels
+    if concat is None:
+        if channels:
+            raise InputError(f"{model.folder}: `concat` in denoiser.json expected for {channels} channels, got none")
+        if start.concat is not None:
+            raise InputError(f"concat: a model of super-resolution or inpainting expected, got {model.folder}")
+        return
+    if start.concat is None:
+        raise InputError(f"concat: a picture expected for {model.folder}, got none")
+    if concat.takes_mask != (start.mask is not None):
+        expected = "a picture of what to paint" if concat.takes_mask else "nothing for super-resolution"
+        raise InputError(f"mask: {expected} expected, got {start.mask}")
 
 
 def _known(path: str, model: LoadedModel) -> Tensor:

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from torch import Tensor
+
 import samplers
 from unetdiff.data import PackedDataset
 from unetdiff.denoiser import Denoiser
 from unetdiff.latent_images import load_described_codec
 from unetdiff.model_folder import ModelInfo
-from unetdiff.pictures import grid, save_png, to_uint8
+from unetdiff.pictures import Pixels, grid, save_png, to_uint8
 from unetdiff.training.config import PreviewConfig, TrainConfig
 from unetdiff.training.preview import Shown
 from unetdiff.training.preview_rows import PreviewRows, preview_rows
@@ -24,6 +27,7 @@ __all__ = ["PreviewGrid"]
 class PreviewGrid:
     """Heun's method on a Karras grid; the picture of step N is `step-N.png` in `folder`.
 
+    A row of a network that is told a picture begins with that picture and the image that it was made of.
     With `neighbours` a second picture shows each sample beside the training image that is nearest to it.
     """
 
@@ -41,7 +45,7 @@ class PreviewGrid:
         return cls(
             config=config.preview,
             info=model_info(config, data, step=0),
-            rows=preview_rows(config, data),
+            rows=preview_rows(config, data, held_out),
             folder=folder,
             neighbours=TrainingNeighbours(data, held_out, folder) if compared else None,
         )
@@ -58,8 +62,17 @@ class PreviewGrid:
         pictures = to_uint8(result if codec is None else codec.decode(result))
         facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
         path = self.folder / f"step-{step:07d}.png"
-        save_png(path, grid(pictures, config.columns, self.rows.names, scale=2), facts)
+        shown = pictures if self.rows.given is None else _beside(self.rows.given, pictures)
+        save_png(path, grid(shown, len(shown) // config.rows, self.rows.names, scale=2), facts)
         if self.neighbours is None:
             return Shown(pictures={"samples": path})
         beside, record = self.neighbours.show(result, step, config.columns)
         return Shown(pictures={"samples": path, "neighbours": beside}, record=record)
+
+
+def _beside(given: Tensor, pictures: Pixels) -> Pixels:
+    """Rows of pictures (rows * columns, H, W, C), each after what was given for it."""
+    rows, ahead = given.shape[:2]
+    before = to_uint8(given.flatten(0, 1)).reshape(rows, ahead, *pictures.shape[1:])
+    after = pictures.reshape(rows, -1, *pictures.shape[1:])
+    return np.concatenate([before, after], axis=1).reshape(-1, *pictures.shape[1:])

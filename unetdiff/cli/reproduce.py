@@ -104,7 +104,7 @@ def _remade(record: Record, folder: str | None) -> Pixels:
         record.require_same(record.recipe.start.mask, "mask_sha256", file_hash(Path(record.recipe.start.mask)))
     source = record.sample.source
     if source is not None and file_hash(Path(source.path)) != source.sha256:
-        raise InputError(f"{source.path}: the picture that the image started from expected, it has changed")
+        raise InputError(f"{source.path}: the picture that the image was made from expected, it has changed")
     torch.set_num_threads(record.made.threads)
     method = Method.of(record.recipe, model, guide)
     ((_, pictures),) = generate(method, [record.sample] * record.made.batch_size, record.made.batch_size)

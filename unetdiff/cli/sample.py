@@ -98,7 +98,7 @@ def run(args: jsonargparse.Namespace) -> None:
     guide = None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device, *places)
     recipe = _resolved(recipe, model)
     method = Method.of(recipe, model, guide)
-    wanted = wanted_samples(asked, model, recipe.start.start)
+    wanted = wanted_samples(asked, model, recipe.start)
     folder = SamplesFolder(output.out, settings(method))
     missing = folder.missing(wanted)
     state.wait_for_everyone()  # nobody writes before everybody has seen what is missing

@@ -51,6 +51,8 @@ class FeatureMaker:
             raise InputError(f"model: expected {expected} channels, as the classifier's, got {got}")
         if self.denoiser.unet.config.cross_attention_dim is not None:
             raise InputError("model: expected one without conditions or with classes, got one with cross-attention")
+        if self.denoiser.unet.config.concat_channels:
+            raise InputError("model: expected one without conditions or with classes, got one that is told a picture")
 
     @classmethod
     def load(cls, model: str | Path | None = None, classifier: Path | None = None) -> "FeatureMaker":

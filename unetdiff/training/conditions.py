@@ -8,7 +8,7 @@ from unetdiff.data import PackedDataset
 from unetdiff.data.conditions import PictureCondition, RowCondition
 from unetdiff.training.config import TrainConfig
 
-__all__ = ["picture_conditions", "row_conditions"]
+__all__ = ["picture_conditions", "row_conditions", "told_pictures"]
 
 
 def row_conditions(config: TrainConfig, data: PackedDataset) -> tuple[RowCondition, ...]:
@@ -26,5 +26,10 @@ def row_conditions(config: TrainConfig, data: PackedDataset) -> tuple[RowConditi
 
 
 def picture_conditions(config: TrainConfig) -> tuple[PictureCondition, ...]:
-    """What is made of the images themselves."""
-    return () if config.augment is None else (config.augment,)
+    """What is made of the images themselves: a concatenated picture from the augmented image."""
+    return (*(() if config.augment is None else (config.augment,)), *told_pictures(config))
+
+
+def told_pictures(config: TrainConfig) -> tuple[PictureCondition, ...]:
+    """What is made of the images and leaves them as they are."""
+    return () if config.concat is None else (config.concat,)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from unetdiff.conditioning.augmentation import Augmentation
+from unetdiff.conditioning.concat import Concat
 from unetdiff.conditioning.text_encoder import TextConfig
 from unetdiff.config import UNetConfig
 from unetdiff.data.config import DataConfig, Split
@@ -100,7 +101,8 @@ class TrainConfig:
     """One run. All counts are in optimiser steps, each over `batch_size` images of all processes together.
 
     What the network is told beside the noise level: its classes and vectors are those of `model`, captions come with
-    `text`, what was done to an image with `augment`. With `latents` it learns those of the images.
+    `text`, what was done to an image with `augment`, a small or incomplete picture with `concat`, for super-resolution
+    and inpainting. With `latents` it learns those of the images.
 
     `accumulation`: a process takes its share of a batch in that many parts. `ema`: the averages of the weights, one of
     which the model folder holds. `condition_dropout`: share of images that train without class, text and vector, all
@@ -118,6 +120,7 @@ class TrainConfig:
     model: UNetConfig
     text: TextConfig | None = None
     augment: Augmentation | None = None
+    concat: Concat | None = None
     latents: LatentsConfig | None = None
     init: str | None = None
     lora: LoraConfig | None = None
@@ -153,6 +156,7 @@ class TrainConfig:
         require(0 <= self.condition_dropout <= 1, "condition_dropout", "a probability", self.condition_dropout)
         pixels = self.latents is None or not (self.data.flip or self.augment)
         require(pixels, "latents", "null with data.flip or augment, which change pictures", self.latents)
+        require(self.latents is None or self.concat is None, "concat", "null with latents", self.concat)
         warmup = self.optimizer.warmup_steps
         require(warmup < self.steps, "optimizer.warmup_steps", f"fewer than the run's {self.steps} steps", warmup)
         divides = self.batch_size % self.accumulation == 0

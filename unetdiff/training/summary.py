@@ -18,8 +18,11 @@ def check_fit(config: TrainConfig, data: PackedDataset) -> None:
     """Raise InputError where `config.model` cannot take the images or the labels of `data`."""
     source, model = config.data.source, config.model
     _, channels, height, width = data.images.shape
-    for name in ("in_channels", "out_channels"):
-        _require(getattr(model, name) == channels, f"model.{name}", f"the {channels} of {source}", getattr(model, name))
+    concat = _check_concat(config, channels, height, width)
+    beside = f" and {concat} of concat" if concat else ""
+    for name, wanted in (("in_channels", channels + concat), ("out_channels", channels)):
+        expected = f"the {channels} of {source}{beside if wanted > channels else ''}"
+        _require(getattr(model, name) == wanted, f"model.{name}", expected, getattr(model, name))
     size = model.image_size
     _require(size in (None, (height, width)), "model.sample_size", f"the {(height, width)} of {source}", size)
     if model.num_classes is not None:
@@ -32,6 +35,19 @@ def check_fit(config: TrainConfig, data: PackedDataset) -> None:
     told, labels = model.augment_channels, None if config.augment is None else LABELS
     _require(told == labels, "model.augment_channels", f"{labels} for augment {config.augment}", told)
     _check_text(config, data)
+
+
+def _check_concat(config: TrainConfig, channels: int, height: int, width: int) -> int:
+    """How many channels are concatenated; raise InputError where the network or the images do not suit that."""
+    concat, told = 0, config.model.concat_channels
+    if config.concat is not None:
+        concat = config.concat.channels(channels)
+        try:
+            config.concat.given_size(height, width)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    _require(told == concat, "model.concat_channels", f"{concat} for concat {config.concat}", told)
+    return concat
 
 
 def _check_text(config: TrainConfig, data: PackedDataset) -> None:
@@ -54,6 +70,7 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
         data=DataInfo(channels=channels, height=height, width=width, classes=data.classes),
         codec=None if config.latents is None else codec_info(config.latents.codec),
         text=None if config.text is None else text_info(config.text),
+        concat=None if config.concat is None else config.concat.info,
         training={
             "data": config.data.source,
             "objective": repr(objective),

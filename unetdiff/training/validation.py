@@ -15,7 +15,7 @@ from unetdiff.data import PackedDataset, SampleStream
 from unetdiff.denoiser import Condition, Denoiser
 from unetdiff.losses import denoising_loss
 from unetdiff.training.checkpoint import TrainingState
-from unetdiff.training.conditions import row_conditions
+from unetdiff.training.conditions import row_conditions, told_pictures
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.records import ValidationRecord
 from unetdiff.unet import UNet
@@ -33,7 +33,8 @@ class Validation:
         self.config, self.accelerator = config, accelerator
         levels, images = config.validation.sigmas, min(config.validation.images, len(data))
         rows = row_conditions(config, data)
-        self.batch = SampleStream(data, seed=config.validation.seed, global_batch=images, steps=1, rows=rows)[0]
+        seed, pictures = config.validation.seed, told_pictures(config)
+        self.batch = SampleStream(data, seed=seed, global_batch=images, steps=1, rows=rows, pictures=pictures)[0]
         self.sigmas = config.objective.sigma((torch.arange(levels) + 0.5) / levels)
 
     def __call__(self, state: TrainingState) -> ValidationRecord:
