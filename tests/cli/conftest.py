@@ -12,11 +12,19 @@ from unetdiff.unet import UNet
 CLASSES = ("T-shirt/top", "Sneaker", "Ankle boot")
 
 
-def _make_model(folder, num_classes=3, seed=0, preconditioning=EDM(sigma_min=0.01, sigma_max=20.0)):  # noqa: B008
+def _make_model(
+    folder,
+    num_classes=3,
+    seed=0,
+    preconditioning=EDM(sigma_min=0.01, sigma_max=20.0),  # noqa: B008
+    concat=None,
+):
+    told = 0 if concat is None else concat.channels(1)
     level = LevelConfig(channels=8, depth=1, attention=AttentionConfig())
     unet = UNet(
         UNetConfig(
-            in_channels=1,
+            in_channels=1 + told,
+            concat_channels=told,
             out_channels=1,
             levels=(level, level),
             num_classes=num_classes,
@@ -30,7 +38,8 @@ def _make_model(folder, num_classes=3, seed=0, preconditioning=EDM(sigma_min=0.0
         else:
             torch.nn.init.normal_(parameter, mean=1.0 if parameter.mean() > 0.5 else 0.0, std=0.05)
     data = DataInfo(channels=1, height=8, width=6, classes=CLASSES if num_classes else ())
-    save_model(folder, unet, ModelInfo(preconditioning=preconditioning, data=data))
+    info = ModelInfo(preconditioning=preconditioning, data=data, concat=None if concat is None else concat.info)
+    save_model(folder, unet, info)
     return folder
 
 
