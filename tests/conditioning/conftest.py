@@ -13,6 +13,7 @@ CONTEXT = 6
 WIDTH = 8
 
 YAML = f"""
+validation: {{every: 0}}
 steps: 3
 batch_size: 8
 num_workers: 0
@@ -71,7 +72,7 @@ def train(tmp_path, captioned, encoder, monkeypatch):
     """Give a function that trains on `captioned` by the command and gives the run folder."""
     (tmp_path / "text.yaml").write_text(YAML)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    monkeypatch.setattr("unetdiff.cli.train.prepare", lambda config: captioned)
+    monkeypatch.setattr("unetdiff.training.images.prepare", lambda config: captioned)
 
     def run(*options):
         command = ["train", "--config", str(tmp_path / "text.yaml"), "--out", str(tmp_path / "run")]

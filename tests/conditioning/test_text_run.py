@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused(train, refused, tmp_path, options, message
 
 
 def test_a_source_without_captions_is_refused(train, captioned, monkeypatch, refused, tmp_path, encoder):
-    monkeypatch.setattr("unetdiff.cli.train.prepare", lambda config: replace(captioned, captions=None))
+    monkeypatch.setattr("unetdiff.training.images.prepare", lambda config: replace(captioned, captions=None))
     command = ["train", "--config", str(tmp_path / "text.yaml"), "--out", str(tmp_path / "run")]
     assert "text: expected null, as fashion-mnist has no captions" in refused(
         [*command, "--text.encoder", str(encoder)]

@@ -9,11 +9,11 @@ ELSEWHERE = ("help", "config", "print_config")  # of the command line itself
 
 
 def options():
-    """Without the network's, and without those that stand for a group."""
+    """Without the network's, and without those that only stand for a group."""
     names = {action.dest for action in parser()._actions}
+    classes = {name.removesuffix(".help") for name in names if name.endswith(".help")}  # chosen as a whole
     groups = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
-    single = {"text", "augment", "latents", "lora", "objective", "ema"}  # chosen as a whole
-    return {name for name in names - groups | single if not name.startswith("model") and not name.endswith(".help")}
+    return {name for name in names - groups | classes if not name.startswith("model") and not name.endswith(".help")}
 
 
 def test_its_commands_run(run_page, fashion_mnist):
