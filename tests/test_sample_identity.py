@@ -17,7 +17,10 @@ FULL = Sample(
 DRESS = replace(PLAIN, subject=Subject(kind="class", number=7, name="Dress"))
 
 
-@pytest.mark.parametrize("sample", [PLAIN, FULL, DRESS], ids=["plain", "full", "class"])
+BOTH = replace(FULL, label=DRESS.subject)
+
+
+@pytest.mark.parametrize("sample", [PLAIN, FULL, DRESS, BOTH], ids=["plain", "full", "class", "both"])
 def test_facts_lead_back(sample):
     facts = json.loads(json.dumps(sample.facts()))
     assert Sample.from_facts({**facts, "sampler": "heun"}) == sample
@@ -25,10 +28,11 @@ def test_facts_lead_back(sample):
 
 
 def test_names_say_which_image_it_is():
-    assert [sample.file for sample in (PLAIN, DRESS, FULL)] == [
+    assert [sample.file for sample in (PLAIN, DRESS, FULL, BOTH)] == [
         "seed000012.png",
         "class0007-seed000012.png",
         "prompt0004-seed000003-001of008-seed000009.png",
+        "prompt0004-class0007-seed000003-001of008-seed000009.png",
     ]
 
 

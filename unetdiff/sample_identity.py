@@ -13,7 +13,7 @@ from unetdiff.plain import from_plain, to_plain
 __all__ = ["Sample", "Source", "Subject", "Towards"]
 
 NAMES = {"class": "class_name", "prompt": "prompt_text", "vector": "vector_values"}
-"""The facts that say in words what a number means."""
+"""The facts that say in words what a number means; beside another one, the class is the label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,26 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One image; a model without classes and without text has no subject."""
+    """One image; a model without classes and without text has no subject.
+
+    `label`: the class beside a prompt or a vector, of a model that is told both.
+    """
 
     seed: int
     subject: Subject | None = None
     towards: Towards | None = None
     source: Source | None = None
+    label: Subject | None = None
+
+    @property
+    def shown(self) -> tuple[Subject, ...]:
+        """All that it is to show."""
+        return tuple(one for one in (self.subject, self.label) if one is not None)
 
     @property
     def file(self) -> str:
         """Name of its PNG."""
-        subject = "" if self.subject is None else f"{self.subject.kind}{self.subject.number:04d}-"
+        subject = "".join(f"{one.kind}{one.number:04d}-" for one in self.shown)
         towards = self.towards
         way = "" if towards is None else f"-{towards.step:03d}of{towards.of:03d}-seed{towards.seed:06d}"
         return f"{subject}seed{self.seed:06d}{way}.png"
@@ -62,8 +71,8 @@ class Sample:
     def facts(self) -> dict[str, JSON]:
         """What its name says, and the name."""
         facts: dict[str, JSON] = {"file": self.file, "seed": self.seed}
-        if self.subject is not None:
-            facts |= {self.subject.kind: self.subject.number, NAMES[self.subject.kind]: self.subject.name}
+        for one in self.shown:
+            facts |= {one.kind: one.number, NAMES[one.kind]: one.name}
         for name, part in (("towards", self.towards), ("source", self.source)):
             if part is not None:
                 facts[name] = to_plain(part)
@@ -77,7 +86,10 @@ class Sample:
             ValueError: a fact that is missing or of the wrong type.
         """
         values = {name: facts[name] for name in ("seed", "towards", "source") if name in facts}
-        for kind, name in NAMES.items():
-            if kind in facts:
-                values["subject"] = {"kind": kind, "number": facts[kind], "name": facts.get(name)}
+        shown = [
+            {"kind": kind, "number": facts[kind], "name": facts.get(name)}
+            for kind, name in reversed(NAMES.items())
+            if kind in facts
+        ]
+        values |= dict(zip(("subject", "label"), shown, strict=False))
         return from_plain(cls, values, "image")

@@ -61,9 +61,9 @@ class SamplesFolder:
         """Write the grid: a labelled row per subject and a column per seed, `GRID_SIDE` of each at most."""
         rows: dict[object, list[Sample]] = {}
         for sample in samples:
-            rows.setdefault(sample.subject, []).append(sample)
+            rows.setdefault(sample.shown, []).append(sample)
         shown = [row[:GRID_SIDE] for row in rows.values()][:GRID_SIDE]
-        columns, labels = len(shown[0]), [row[0].subject.name[:LABEL_LENGTH] for row in shown if row[0].subject]
+        columns, labels = len(shown[0]), [_label(row[0]) for row in shown if row[0].subject]
         if not labels:
             columns = min(int(np.ceil(np.sqrt(len(samples)))), GRID_SIDE)
             shown = [list(samples[: columns * GRID_SIDE])]
@@ -108,6 +108,10 @@ def read_recorded(path: Path) -> dict[str, JSON]:
         return {key: json.loads(value) for key, value in read_facts(path).items()}
     except ValueError as error:
         raise InputError(f"{path}: a picture of `unetdiff sample` expected, its texts say something else") from error
+
+
+def _label(sample: Sample) -> str:
+    return ", ".join(one.name[:LABEL_LENGTH] for one in sample.shown)
 
 
 def _texts(facts: Mapping[str, JSON]) -> dict[str, str]:

@@ -29,6 +29,14 @@ def test_train_and_sample_by_prompt(train, encoder):
     assert (read_png(run / "out" / "prompt0000-seed000000.png") != led).any()
 
 
+def test_each_prompt_in_each_class(train):
+    fast = ("--optimizer.lr", "0.03", "--ema.init_args.decay", "0.1", "--preview.every", "0")
+    run = train("--model.num_classes", "10", *fast)
+    assert sample(run, "--prompts", "round bag", "--classes", "0,7", "--guidance", "4") == 0
+    shirt, sneaker = (read_png(run / "out" / f"prompt0000-class{label:04d}-seed000000.png") for label in (0, 7))
+    assert (shirt != sneaker).any()
+
+
 def test_the_encoder_may_have_moved_but_not_changed(train, tmp_path, encoder, refused):
     run = train()
     place = run / "model" / "denoiser.json"

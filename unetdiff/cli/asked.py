@@ -1,4 +1,7 @@
-"""Which images a command asks for: every class, prompt or vector with every seed."""
+"""Which images a command asks for: every class, prompt or vector with every seed.
+
+A model that is told classes beside prompts or vectors makes each of these in each class.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -52,10 +55,13 @@ def wanted_samples(options: AskedOptions, model: LoadedModel, start: StartOption
     if options.interpolate > 1 and len(seeds) < 2:
         raise InputError(f"interpolate: at least 2 seeds expected, got {options.seeds}")
     subjects: Sequence[Subject | None] = _subjects(options, model) or (None,)
+    beside = model.text is not None or model.vector_channels is not None
+    labels: Sequence[Subject | None] = (_classes(options, model) if beside else None) or (None,)
     sources = {} if start.given is None else _sources(*start.given, seeds)
     return [
-        Sample(seed=seed, subject=subject, towards=towards, source=sources.get(seed))
+        Sample(seed=seed, subject=subject, towards=towards, source=sources.get(seed), label=label)
         for subject in subjects
+        for label in labels
         for seed, towards in way_through(seeds, options.interpolate)
     ]
 
@@ -82,6 +88,10 @@ def _subjects(options: AskedOptions, model: LoadedModel) -> list[Subject]:
             raise InputError(f"vectors: a file expected for {model.folder}, got none")
         rows = select_vectors(options.vectors, model.vector_channels)
         return [Subject(kind="vector", number=number, name=values) for number, values in enumerate(rows)]
+    return _classes(options, model)
+
+
+def _classes(options: AskedOptions, model: LoadedModel) -> list[Subject]:
     chosen = select_classes(options.classes, model.classes) if model.classes else ()
     return [Subject(kind="class", number=number, name=model.classes[number]) for number in chosen]
 

@@ -30,13 +30,14 @@ def generate(method: Method, samples: Sequence[Sample], batch_size: int) -> Iter
 def _pictures(method: Method, batch: Sequence[Sample], on_step: Callable[[], object]) -> Tensor:
     recipe, model = method.recipe, method.model
     subjects = [sample.subject for sample in batch if sample.subject is not None]
+    labels = [sample.label for sample in batch if sample.label is not None]
     leads_away = recipe.guidance.guides and method.guide is None
     null_condition = model.null_condition(subjects, recipe.guidance.negative_prompt) if leads_away else {}
     given = _given(batch, model)
     told = method.told(given)
     noise = _Noise(batch, model)
     images = samplers.sample(
-        method.bound({**model.condition(subjects), **told}, {**null_condition, **told}, given),
+        method.bound({**model.condition(subjects, labels), **told}, {**null_condition, **told}, given),
         recipe.start.begin(given, noise, method.sigmas),
         method.sigmas,
         method.sampler,

@@ -113,25 +113,31 @@ class LoadedModel:
         """Of the pictures."""
         return self.info.data.channels if self.codec is None else 3
 
-    def condition(self, subjects: Sequence[Subject]) -> Condition:
-        """What makes the network show the subjects, one in each row."""
+    def condition(self, subjects: Sequence[Subject], labels: Sequence[Subject] = ()) -> Condition:
+        """What makes the network show the subjects, one in each row, and beside prompts or vectors the classes."""
         if not subjects:
             return {}
         if self.vector_channels is not None:
-            return {"vector": torch.tensor([read_vector(subject.name) for subject in subjects], device=self.device)}
+            vectors = [read_vector(subject.name) for subject in subjects]
+            return {"vector": torch.tensor(vectors, device=self.device), **self._class_labels(labels)}
         if self.text is None:
-            return {"class_labels": torch.tensor([subject.number for subject in subjects], device=self.device)}
-        return {**self.text.encode([subject.name for subject in subjects], self._framing())}
+            return self._class_labels(subjects)
+        return {
+            **self.text.encode([subject.name for subject in subjects], self._framing()),
+            **self._class_labels(labels),
+        }
 
     def null_condition(self, subjects: Sequence[Subject], negative_prompt: str | None) -> Condition:
         """What guidance leads away from: no class, no text or an unwanted one, a vector of zeros."""
+        rows = len(subjects)
+        label = {"class_labels": torch.full((rows,), NULL_CLASS, device=self.device)} if self.classes else {}
         if self.vector_channels is not None:
-            return {"vector": torch.zeros(len(subjects), self.vector_channels, device=self.device)}
+            return {"vector": torch.zeros(rows, self.vector_channels, device=self.device), **label}
         if self.text is None:
-            return {"class_labels": torch.full((len(subjects),), NULL_CLASS, device=self.device)}
+            return {**label}
         if negative_prompt is None:
-            return {**self.text.unconditional(self._framing())}
-        return {**self.text.encode([negative_prompt], self._framing())}
+            return {**self.text.unconditional(self._framing()), **label}
+        return {**self.text.encode([negative_prompt], self._framing()), **label}
 
     def encoded(self, pictures: Tensor) -> Tensor:
         """The network's own images of pictures."""
@@ -140,6 +146,11 @@ class LoadedModel:
     def decoded(self, images: Tensor) -> Tensor:
         """Pictures of the network's own images."""
         return images if self.codec is None else self.codec.decode(images)
+
+    def _class_labels(self, classes: Sequence[Subject]) -> Condition:
+        if not classes:
+            return {}
+        return {"class_labels": torch.tensor([one.number for one in classes], device=self.device)}
 
     def _framing(self) -> Framing:
         return Framing(target=self.picture_size)
