@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from unetdiff.conditioning.labels import ClassLabels
 from unetdiff.data import Batch, PackedDataset, SampleStream
 from unetdiff.errors import InputError
 from unetdiff.evaluation.classifier import Classifier, ClassifierConfig
@@ -61,11 +62,13 @@ def train_classifier(data: PackedDataset, training: ClassifierTraining) -> Class
         weight_decay=training.weight_decay,
     )
     schedule = OneCycleLR(optimizer, max_lr=training.learning_rate, total_steps=steps, pct_start=0.2)
-    stream = SampleStream(data, seed=training.seed, global_batch=training.batch, steps=steps, flip=True)
+    assert data.labels is not None
+    rows = (ClassLabels(data.labels),)
+    stream = SampleStream(data, seed=training.seed, global_batch=training.batch, steps=steps, flip=True, rows=rows)
     loader: DataLoader[Batch] = DataLoader(stream, batch_size=None)
     for batch in tqdm(loader, desc="training", unit=" steps", disable=None):
         logits = classifier(shifted(batch.images, training.shift, shifts))
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=training.label_smoothing)
+        loss = F.cross_entropy(logits, batch.condition["class_labels"], label_smoothing=training.label_smoothing)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
