@@ -92,7 +92,7 @@ def test_another_task_is_another_run(told_run, data, before, after, message):
     Trainer(told_run(before, steps=3), data).fit()
     start = told_run(before).out / "checkpoints" / "step-0000003"
     with pytest.raises(InputError, match=message):
-        Trainer(told_run(after), data, start=start)
+        Trainer(told_run(after), data, starts=[start])
 
 
 @pytest.mark.parametrize("concat", TASKS)
