@@ -8,7 +8,7 @@ linear in the timestep.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -58,7 +58,8 @@ class DiscreteSchedule:
             return self.kind != "table"
         return self.kind == "table" and len(self.table) == self.steps and all(0 < beta < 1 for beta in self.table)
 
-    @cached_property
+    @property
+    @lru_cache  # noqa: B019  # by value; stored in the instance it would look like one more option of the command line
     def betas(self) -> Tensor:
         """(steps,) float64, before any rescaling to zero terminal SNR."""
         unit, (first, last) = torch.linspace(0, 1, self.steps, dtype=torch.float64), (self.beta_start, self.beta_end)
@@ -84,7 +85,8 @@ class DiscreteSchedule:
         log_snr = torch.sign(t - 0.5) * 0.5 * torch.log(1 - 2 * (t - 0.5).abs() + 1e-6)
         return torch.sigmoid(log_snr).sqrt()
 
-    @cached_property
+    @property
+    @lru_cache  # noqa: B019  # by value; stored in the instance it would look like one more option of the command line
     def alphas_cumprod(self) -> Tensor:
         """alpha_bar: (steps,) float64."""
         alpha_bar = (1 - self.betas).cumprod(0)
@@ -94,7 +96,8 @@ class DiscreteSchedule:
             alpha_bar[-1] = min(LEAST_ALPHA_BAR, float(alpha_bar[-2]) / 4)
         return alpha_bar
 
-    @cached_property
+    @property
+    @lru_cache  # noqa: B019  # by value; stored in the instance it would look like one more option of the command line
     def sigmas(self) -> Tensor:
         """Noise level of each timestep: (steps,) float64, increasing."""
         return ((1 - self.alphas_cumprod) / self.alphas_cumprod).sqrt()
@@ -157,7 +160,8 @@ class IDDPMSchedule:
     C_2: float = 0.008
     M: int = 1000
 
-    @cached_property
+    @property
+    @lru_cache  # noqa: B019  # by value; stored in the instance it would look like one more option of the command line
     def sigmas(self) -> Tensor:
         """Noise level of each timestep: (M,) float64, increasing; the last entry of u, zero, is left out."""
         j = torch.arange(self.M + 1, dtype=torch.float64)

@@ -94,7 +94,8 @@ def weights(folder):
 
 
 def metrics(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == "train"]
 
 
 def test_a_run_starts_with_the_weights_of_init(tuned, data, base):
