@@ -109,6 +109,22 @@ def test_output_has_the_shape_of_the_sample(network):
     assert torch.equal(unet(**values, return_dict=False)[0], out.sample)
 
 
+def test_every_tap_is_read_in_its_form_without_a_change(network):
+    unet, values = network
+    output = unet(**values, capture=list(unet.taps))
+    assert torch.equal(output.sample, unet(**values).sample)
+    assert list(output.features) == list(unet.taps)
+    for name, tap in unet.taps.items():
+        channels, rest = {
+            "image": (1, (16 // tap.stride, 16 // tap.stride)),
+            "tokens": (2, ((16 // tap.stride) ** 2,)),
+            "probabilities": (1, ((16 // tap.stride) ** 2, 3 if ".attn2:" in name else (16 // tap.stride) ** 2)),
+        }[tap.form]
+        shape = list(output.features[name].shape)
+        assert shape.pop(channels) == tap.channels, name
+        assert shape == [2, *rest], name
+
+
 def test_every_parameter_receives_a_gradient(network):
     unet, values = network
     unet(**values).sample.square().sum().backward()

@@ -3,8 +3,7 @@
 Ronneberger et al. 2015 with the time conditioning of Ho et al. 2020; skip-tuning after Ma et al. 2024 (definition 3.1).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.modeling_utils import ModelMixin, get_parameter_dtype
-from diffusers.utils import BaseOutput, scale_lora_layers
+from diffusers.utils import BaseOutput
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,9 +24,13 @@ from unetdiff.fit import require_fit
 from unetdiff.nn.build import build_node, tree
 from unetdiff.nn.class_embedding import NULL_CLASS, ClassEmbedding, class_embedding
 from unetdiff.nn.embeddings import EmbeddingMLP, SinusoidalEmbedding, time_projection
+from unetdiff.nn.lora_scale import lora_scaled
+from unetdiff.nn.padding import Padding
 from unetdiff.nn.resnet import ResnetBlock
 from unetdiff.nn.skip import Join, Joint, SkipScale, SkipSite, control_residuals, skip_factors
+from unetdiff.nn.taps import Edit, Tap, Taps
 from unetdiff.nodes import Node
+from unetdiff.tap_points import tap_points
 from unetdiff.weight_source import contained, find_network, refusal, require_weights
 
 __all__ = ["NULL_CLASS", "SkipCache", "SkipScale", "UNet", "UNetOutput"]
@@ -35,9 +38,13 @@ __all__ = ["NULL_CLASS", "SkipCache", "SkipScale", "UNet", "UNetOutput"]
 
 @dataclass
 class UNetOutput(BaseOutput):
-    """`sample`: the raw network output, (N, out_channels, H, W)."""
+    """`sample`: the raw network output, (N, out_channels, H, W); `features`: what was captured, by name of its tap.
 
-    sample: Tensor
+    Each is None where there is none: a network that stopped early has no sample.
+    """
+
+    sample: Tensor | None = None
+    features: dict[str, Tensor] | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,6 +62,20 @@ class SkipCache:
         if self.u.shape != expected:
             raise ValueError(f"skip_cache: expected {expected} at {self.skip}, got shape {tuple(self.u.shape)}")
         return self.u
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Call:
+    """What the nodes share in one call of the network, beside the main path."""
+
+    nodes: tuple[Node, ...]
+    embedding: Tensor
+    context: Tensor | None
+    bias: Tensor | None
+    joint: Joint
+    middle: Tensor | None
+    cache: SkipCache | None
+    taps: Taps
 
 
 class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
@@ -75,6 +96,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self._config = config
         self.nodes = config.nodes()
         self.skips = config.skips()
+        self.taps = {point.name: point for point in tap_points(config, self.nodes)}
         self._kept = {node.residual_from for node in self.nodes} | set(self.skips)
         self._size_of = _upsampled_to(self.nodes) if config.odd_sizes == "match_skips" else {}
         first_joined = next(index for index, node in enumerate(self.nodes) if node.skip_from is not None)
@@ -197,7 +219,10 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         skip_site: SkipSite = "concat",
         join: Join | None = None,
         skip_cache: SkipCache | None = None,
-    ) -> UNetOutput | tuple[Tensor]:
+        capture: Sequence[str] = (),
+        replace: Mapping[str, Edit] | None = None,
+        stop: bool = False,
+    ) -> UNetOutput | tuple[Any, ...]:
         """Run the network.
 
         Args:
@@ -224,45 +249,68 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
             join: changes main path and skip where they meet, before `skip_scale` does (FreeU, measurements).
             skip_cache: filled if it is empty, else it stands for all nodes inside its skip, which are left out (see
                 `unetdiff.caching`).
+            capture: names of taps (see `taps`) that the output's `features` shall have.
+            replace: functions by name of the tap: what the network is to go on with there in place of what it has.
+            stop: run no node behind the last captured one; there is no `sample` then.
 
         Raises:
-            ValueError: a condition that the network lacks or misses, a tensor of the wrong width, or a name that is no
-                skip.
+            ValueError: a condition that the network lacks or misses, a tensor of the wrong width, a name that is no
+                skip or no tap, or a tap that is not computed.
         """
         x = sample if concat is None else torch.cat([sample, concat.to(sample.dtype)], dim=1)
         _require_width("sample (with concat)", x, self.config.in_channels, dim=1)
-        height, width = x.shape[2:]
-        top = left = 0
-        if self.config.odd_sizes == "pad":
-            x, top, left = _pad(x, self.config.stride)
-        bias = self._attention_bias(x, encoder_hidden_states, encoder_attention_mask)
+        stride = self.config.stride if self.config.odd_sizes == "pad" else 1
+        padding = Padding(height=x.shape[2], width=x.shape[3], stride=stride)
+        x = padding.pad(x)
         lora_scale, skip_scale, skip_site = _pipeline_settings(cross_attention_kwargs, skip_scale, skip_site)
-        joint = Joint(
-            residuals=control_residuals(down_block_additional_residuals, self.skips),
-            join=join,
-            factors=skip_factors(skip_scale, self.skips),
-            site=skip_site,
-        )
-        features: dict[str | None, Tensor] = {"sample": x}
-        with _lora_scaled(self, lora_scale):
+        taps = Taps(capture=capture, replace=replace or {}, points=self.taps)
+        with lora_scaled(self, lora_scale):
             labels = self._label_embedding(x, class_labels, self._vector(vector, added_cond_kwargs))
-            embedding = self._embedding(x, timestep, timestep_cond, augment_labels, labels)
-            for node in self._nodes_to_run(skip_cache):
-                scales: Sequence[Tensor | None] = ()
-                if node.skip_from is not None:
-                    d = features.pop(node.skip_from)
-                    if skip_cache is not None and node.skip_from == skip_cache.skip:
-                        x = skip_cache.exchange(node, x, d)
-                    x, *scales = joint(node, x, d)
-                x = self._run(node, x, embedding, scales, encoder_hidden_states, bias, features)
-                if node.name in self._kept:
-                    features[node.name] = x
-                if node.name == self._innermost and mid_block_additional_residual is not None:
-                    x = x + mid_block_additional_residual
-        x = x[:, :, top : top + height, left : left + width]
-        if self.config.divide_by_timestep:
-            x = x / torch.as_tensor(timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
-        return UNetOutput(sample=x) if return_dict else (x,)
+            call = _Call(
+                nodes=taps.reached(self._nodes_to_run(skip_cache), stop),
+                embedding=self._embedding(x, timestep, timestep_cond, augment_labels, labels),
+                context=encoder_hidden_states,
+                bias=self._attention_bias(x, encoder_hidden_states, encoder_attention_mask),
+                joint=Joint(
+                    residuals=control_residuals(down_block_additional_residuals, self.skips),
+                    join=join,
+                    factors=skip_factors(skip_scale, self.skips),
+                    site=skip_site,
+                ),
+                middle=mid_block_additional_residual,
+                cache=skip_cache,
+                taps=taps,
+            )
+            x = self._walk(x, call)
+        output = UNetOutput(
+            sample=None if stop else self._scaled(padding.crop(x), timestep),
+            features=taps.features if capture else None,
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _scaled(self, x: Tensor, timestep: Tensor | float) -> Tensor:
+        """The output as the configuration wants it."""
+        if not self.config.divide_by_timestep:
+            return x
+        return x / torch.as_tensor(timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
+
+    def _walk(self, x: Tensor, call: _Call) -> Tensor:
+        """Run the nodes one after the other; feature maps that a later one takes are kept under their names."""
+        kept: dict[str | None, Tensor] = {"sample": x}
+        for node in call.nodes:
+            scales: Sequence[Tensor | None] = ()
+            if node.skip_from is not None:
+                d = kept.pop(node.skip_from)
+                if call.cache is not None and node.skip_from == call.cache.skip:
+                    x = call.cache.exchange(node, x, d)
+                x, *scales = call.joint(node, x, d)
+            x = call.taps(f"{node.name}:input", x)
+            x = call.taps(node.name, self._run(node, x, scales, kept, call))
+            if node.name in self._kept:
+                kept[node.name] = x
+            if node.name == self._innermost and call.middle is not None:
+                x = x + call.middle
+        return x
 
     def _nodes_to_run(self, cache: SkipCache | None) -> tuple[Node, ...]:
         """All nodes, or those up to the one that a cached skip comes from and those from the one that it joins at."""
@@ -278,25 +326,25 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self,
         node: Node,
         x: Tensor,
-        embedding: Tensor,
         scales: Sequence[Tensor | None],
-        context: Tensor | None,
-        bias: Tensor | None,
-        features: Mapping[str | None, Tensor],
+        kept: Mapping[str | None, Tensor],
+        call: _Call,
     ) -> Tensor:
         """Apply one node, recomputing it in the backward pass where gradient checkpointing is on."""
         module = self.get_submodule(node.name)
         arguments: tuple[object, ...] = (x,)
         if isinstance(module, ResnetBlock):
-            arguments = (x, embedding, *scales)
+            arguments = (x, call.embedding, *scales)
         elif node.kind == "transformer":
-            arguments = (x, context, bias)
+            arguments = (x, call.context, call.bias)
         elif node.kind == "input_residual":
-            arguments = (x, features[node.residual_from])
+            arguments = (x, kept[node.residual_from])
         elif node.name in self._size_of:
-            arguments = (x, features[self._size_of[node.name]].shape[2:])
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            out: Tensor = self._gradient_checkpointing_func(module, *arguments)
+            arguments = (x, kept[self._size_of[node.name]].shape[2:])
+        if (tap := call.taps.inside(node)) is not None:
+            out: Tensor = _uncompiled(module, arguments, tap)
+        elif self.gradient_checkpointing and torch.is_grad_enabled():
+            out = self._gradient_checkpointing_func(module, *arguments)
         else:
             out = module(*arguments)
         return F.silu(out) if node.kind == "norm" else out
@@ -377,6 +425,14 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.compile_repeated_blocks(fullgraph=True, dynamic=False)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _uncompiled(module: nn.Module, arguments: tuple[object, ...], tap: Tap) -> Tensor:
+    """What a node's module gives while it is read inside: of a compiled one too, whose code knows nothing of taps."""
+    with torch.compiler.set_stance("force_eager"):
+        out: Tensor = module(*arguments, tap=tap)
+    return out
+
+
 def _pipeline_settings(
     passed: Mapping[str, Any] | None, skip_scale: SkipScale | None, skip_site: SkipSite
 ) -> tuple[float | None, SkipScale | None, SkipSite]:
@@ -390,24 +446,6 @@ def _pipeline_settings(
     return passed.get("scale"), passed.get("skip_scale", skip_scale), passed.get("skip_site", skip_site)
 
 
-@contextmanager
-def _lora_scaled(unet: UNet, scale: float | None) -> Iterator[None]:
-    """LoRA layers multiplied by the `scale` that diffusers' pipelines pass; afterwards each has its own scale back."""
-    if scale is None or not unet._hf_peft_config_loaded:
-        yield
-        return
-    from peft.tuners.tuners_utils import BaseTunerLayer  # which whoever loaded a LoRA has
-
-    layers = [module for module in unet.modules() if isinstance(module, BaseTunerLayer)]
-    scalings = [dict(layer.scaling) for layer in layers]
-    scale_lora_layers(unet, scale)
-    try:
-        yield
-    finally:
-        for layer, scaling in zip(layers, scalings, strict=True):
-            layer.scaling.update(scaling)
-
-
 def _upsampled_to(nodes: Sequence[Node]) -> Mapping[str, str]:
     """For each upsampler the skip that is joined next, whose size it takes."""
     joined = {}
@@ -417,16 +455,6 @@ def _upsampled_to(nodes: Sequence[Node]) -> Mapping[str, str]:
             assert skip is not None
             joined[node.name] = skip
     return joined
-
-
-def _pad(x: Tensor, stride: int) -> tuple[Tensor, int, int]:
-    """Repeat the border evenly up to multiples of `stride`; also how many rows and columns came before the image."""
-    (top, bottom), (left, right) = (
-        (extra // 2, extra - extra // 2) for extra in (-size % stride for size in x.shape[2:])
-    )
-    if top + bottom + left + right == 0:
-        return x, 0, 0
-    return F.pad(x, (left, right, top, bottom), mode="replicate"), top, left
 
 
 def _require_width(name: str, x: Tensor, width: int, dim: int) -> None:

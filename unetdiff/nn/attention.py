@@ -1,10 +1,12 @@
 """Multi-head attention on tokens, and the self-attention over image positions that stands behind residual blocks."""
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unetdiff.nn.init import zero_
+from unetdiff.nn.taps import Tap, tapped
 
 __all__ = ["Attention", "SpatialAttention"]
 
@@ -26,11 +28,15 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(context_channels, channels, bias=projection_bias)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])  # a list in diffusers' names
 
-    def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None, tap: Tap | None = None
+    ) -> Tensor:
         context = x if context is None else context
         projections = (self.to_q(x), self.to_k(context), self.to_v(context))
         q, k, v = (rearrange(tokens, "n l (h d) -> n h l d", h=self.heads) for tokens in projections)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        attended = None if tap is None else _with_edited_probabilities(q, k, v, bias, tap)
+        if attended is None:
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         out: Tensor = self.to_out[0](rearrange(attended, "n h l d -> n l (h d)"))
         return out
 
@@ -49,7 +55,21 @@ class SpatialAttention(Attention):
         self.residual_scale = residual_scale
         zero_(self.to_out[0])
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # an image in place of tokens
+    def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:  # type: ignore[override]  # an image for tokens
         tokens = rearrange(self.group_norm(x), "n c h w -> n (h w) c")
-        attended = rearrange(super().forward(tokens), "n (h w) c -> n c h w", h=x.shape[2])
+        attended = rearrange(super().forward(tokens, tap=tap), "n (h w) c -> n c h w", h=x.shape[2])
+        attended = tapped(tap, "residual", attended)
         return (x + attended) * self.residual_scale if self.residual_scale != 1 else x + attended
+
+
+def _with_edited_probabilities(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, tap: Tap) -> Tensor | None:
+    """P v, where the tap changes P = softmax(q k^T / sqrt(d) + bias), (N, heads, L, M); else None.
+
+    Fused attention, which does not give P, computes what P does not change: reading it changes no bit of the result.
+    """
+    if not tap.wants("probabilities"):
+        return None
+    logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    probabilities = torch.softmax(logits if bias is None else logits + bias, dim=-1)
+    edited = tap("probabilities", probabilities)
+    return None if torch.equal(edited, probabilities) else edited @ v

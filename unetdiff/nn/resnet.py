@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from unetdiff.config import ResnetConfig
 from unetdiff.nn.init import zero_
 from unetdiff.nn.resample import double, halve
+from unetdiff.nn.taps import Tap, tapped
 
 __all__ = ["ResnetBlock"]
 
@@ -51,6 +52,7 @@ class ResnetBlock(nn.Module):
         embedding: Tensor,
         shortcut_scale: Tensor | None = None,
         norm_scale: Tensor | None = None,
+        tap: Tap | None = None,
     ) -> Tensor:
         h: Tensor = self.norm1(x)
         h = F.silu(h if norm_scale is None else h * norm_scale)
@@ -65,7 +67,7 @@ class ResnetBlock(nn.Module):
             h = self.norm2(h) * (1 + scale) + shift
         else:
             h = self.norm2(h + projected)
-        h = self.conv2(self.dropout(F.silu(h)))
+        h = tapped(tap, "residual", self.conv2(self.dropout(F.silu(h))))
         if self.conv_shortcut is not None:
             x = self.conv_shortcut(x)
         h = x + h

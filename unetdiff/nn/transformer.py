@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from unetdiff.nn.attention import Attention
 from unetdiff.nn.init import zero_
+from unetdiff.nn.taps import Tap, inner, tapped
 
 __all__ = ["FeedForward", "Transformer", "TransformerBlock"]
 
@@ -56,13 +57,15 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, dropout)
 
-    def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None, tap: Tap | None = None) -> Tensor:
         # The branch comes first in each sum: the result takes its layout, while x may be an image's, channels first.
-        x = self.attn1(self.norm1(x), context if self.only_cross else None) + x
+        h = self.attn1(self.norm1(x), context if self.only_cross else None, tap=inner(tap, "attn1"))
+        x = tapped(inner(tap, "attn1"), "", h) + x
         if self.cross:
-            x = self.attn2(self.norm2(x), context, bias) + x
-        out: Tensor = self.ff(self.norm3(x)) + x
-        return out
+            h = self.attn2(self.norm2(x), context, bias, tap=inner(tap, "attn2"))
+            x = tapped(inner(tap, "attn2"), "", h) + x
+        x = tapped(inner(tap, "ff"), "", self.ff(self.norm3(x))) + x
+        return tapped(tap, "", x)
 
 
 class Transformer(nn.Module):
@@ -91,16 +94,18 @@ class Transformer(nn.Module):
         self.proj_out = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
         zero_(self.proj_out)
 
-    def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None, tap: Tap | None = None
+    ) -> Tensor:
         h: Tensor = self.norm(x)
         if self.linear_projection:
             h = self.proj_in(rearrange(h, "n c h w -> n (h w) c"))
         else:
             h = rearrange(self.proj_in(h), "n c h w -> n (h w) c")
-        for block in self.transformer_blocks:
-            h = block(h, context, bias)
+        for index, block in enumerate(self.transformer_blocks):
+            h = block(h, context, bias, inner(tap, f"transformer_blocks.{index}"))
         if self.linear_projection:
             h = rearrange(self.proj_out(h), "n (h w) c -> n c h w", h=x.shape[2])
         else:
             h = self.proj_out(rearrange(h, "n (h w) c -> n c h w", h=x.shape[2]))
-        return x + h
+        return x + tapped(tap, "residual", h)

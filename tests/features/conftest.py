@@ -1,0 +1,43 @@
+"""A U-Net with every kind of tap: residual blocks that resample, attention, transformers with cross-attention."""
+
+import pytest
+import torch
+
+from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, ResnetConfig, UNetConfig
+from unetdiff.unet import UNet
+
+CONFIG = UNetConfig(
+    in_channels=2,
+    out_channels=2,
+    levels=(
+        LevelConfig(channels=8, depth=1, attention=AttentionConfig(heads=2)),
+        LevelConfig(channels=16, depth=1, attention=AttentionConfig(kind="transformer", heads=2, layers=2)),
+    ),
+    mid=MidConfig(attention=AttentionConfig(kind="transformer", heads=4)),
+    resnet=ResnetConfig(residual_scale=0.5**0.5, time_conditioning="scale_shift"),
+    downsample="resnet",
+    upsample="nearest",
+    cross_attention_dim=6,
+    num_classes=3,
+)
+
+
+@pytest.fixture(scope="module")
+def unet():
+    """With random weights everywhere, in those that start at zero too."""
+    torch.manual_seed(0)
+    network = UNet(CONFIG)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "sample": torch.randn(2, 2, 8, 8, generator=generator),
+        "timestep": torch.tensor([0.3, 2.0]),
+        "encoder_hidden_states": torch.randn(2, 5, 6, generator=generator),
+        "class_labels": torch.tensor([0, 2]),
+    }
