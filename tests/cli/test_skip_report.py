@@ -9,7 +9,7 @@ import torch
 from unetdiff import DataInfo, ModelInfo, UNet, UNetConfig, save_model
 from unetdiff.cli.skip_report import parser, run
 from unetdiff.config import LevelConfig
-from unetdiff.data.fashion_mnist import CLASSES
+from unetdiff.data.sources.fashion_mnist import CLASSES
 from unetdiff.errors import InputError
 from unetdiff.evaluation.generated import FeatureMaker
 from unetdiff.evaluation.skip_report import Change, Mean, report_skips

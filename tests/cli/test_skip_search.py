@@ -11,7 +11,7 @@ import torch
 from unetdiff import DataInfo, ModelInfo, UNet, UNetConfig, save_model
 from unetdiff.cli.skip_search import parser, print_table, run
 from unetdiff.config import LevelConfig
-from unetdiff.data.fashion_mnist import CLASSES
+from unetdiff.data.sources.fashion_mnist import CLASSES
 from unetdiff.errors import InputError
 from unetdiff.evaluation.distances import Distance, Estimate
 from unetdiff.evaluation.generated import FeatureMaker

@@ -11,7 +11,7 @@ import pytest
 from unetdiff.data import DataConfig, PackedDataset, prepare
 from unetdiff.data.framing import Framing
 from unetdiff.data.packing import pack
-from unetdiff.data.source import Chunk
+from unetdiff.data.sources.source import Chunk
 from unetdiff.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)

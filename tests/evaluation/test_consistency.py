@@ -11,7 +11,7 @@ from unetdiff import DataInfo, ModelInfo, UNet, UNetConfig, save_model
 from unetdiff.cli.evaluate import parser, run
 from unetdiff.config import LevelConfig
 from unetdiff.data import DataConfig, prepare
-from unetdiff.data.fashion_mnist import CLASSES
+from unetdiff.data.sources.fashion_mnist import CLASSES
 from unetdiff.errors import InputError
 from unetdiff.evaluation.classifier import Classifier, ClassifierConfig, save_classifier
 from unetdiff.evaluation.consistency import class_consistency, dataset_consistency

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.recipe import StartOptions
-from unetdiff.data.image_folder import ImageFolder
+from unetdiff.data.sources.image_folder import ImageFolder
 from unetdiff.errors import InputError
 from unetdiff.plain import require
 from unetdiff.sample_identity import Sample, Source, Subject

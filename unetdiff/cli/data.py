@@ -10,10 +10,10 @@ from jsonargparse.typing import PositiveInt
 
 from unetdiff.data import DataConfig, PackedDataset, prepare
 from unetdiff.data.config import Split
-from unetdiff.data.emoji import LICENSES, NOTICES, build_emoji, emoji_folders, fetch_packages
-from unetdiff.data.fashion_mnist import find_fashion_mnist, search_folders
-from unetdiff.data.fetch import SHA256, fetch_fashion_mnist, is_published
-from unetdiff.data.opening import KINDS
+from unetdiff.data.sources.emoji import LICENSES, NOTICES, build_emoji, emoji_folders, fetch_packages
+from unetdiff.data.sources.fashion_mnist import find_fashion_mnist, search_folders
+from unetdiff.data.sources.fetch import SHA256, fetch_fashion_mnist, is_published
+from unetdiff.data.sources.opening import KINDS
 from unetdiff.errors import InputError
 
 __all__ = ["parser", "run"]

@@ -12,9 +12,9 @@ from pathlib import Path
 from unetdiff.data.config import DataConfig
 from unetdiff.data.dataset import PackedDataset
 from unetdiff.data.framing import Framing
-from unetdiff.data.opening import open_source
 from unetdiff.data.packing import pack
-from unetdiff.data.source import Source
+from unetdiff.data.sources.opening import open_source
+from unetdiff.data.sources.source import Source
 from unetdiff.plain import to_plain
 
 __all__ = ["prepare"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from unetdiff.data.columns import Columns
+from unetdiff.data.sources.columns import Columns
 from unetdiff.errors import InputError
 
 __all__ = ["DataConfig", "Layout", "MissingSplitError", "Split"]

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from unetdiff.data.array_writer import ArrayWriter
 from unetdiff.data.framing import Framing
-from unetdiff.data.source import Chunk, Source
+from unetdiff.data.sources.source import Chunk, Source
 from unetdiff.errors import InputError
 
 __all__ = ["pack"]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from unetdiff.data.config import Split
 from unetdiff.data.framing import Framing
-from unetdiff.data.rows import read_rows, reading
-from unetdiff.data.source import Chunk, checked_labels
+from unetdiff.data.sources.rows import read_rows, reading
+from unetdiff.data.sources.source import Chunk, checked_labels
 from unetdiff.errors import InputError
 
 __all__ = ["CLASSES", "NAMES", "FashionMnist", "find_fashion_mnist", "search_folders"]

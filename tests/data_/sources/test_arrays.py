@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unetdiff.data import DataConfig, prepare
-from unetdiff.data.columns import Columns
+from unetdiff.data.sources.columns import Columns
 from unetdiff.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
@@ -43,7 +43,7 @@ def test_layouts(tmp_path, stored, expected, keys, save):
 
 
 def test_many_chunks_join_without_a_seam(tmp_path, monkeypatch):
-    monkeypatch.setattr("unetdiff.data.rows.CHUNK_BYTES", 2 * IMAGES[0].size)
+    monkeypatch.setattr("unetdiff.data.sources.rows.CHUNK_BYTES", 2 * IMAGES[0].size)
     np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
     data = packed(tmp_path / "a.npz")
     np.testing.assert_array_equal(data.images, IMAGES.transpose(0, 3, 1, 2))

@@ -4,15 +4,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from unetdiff.data.arrays import ArrayFile
-from unetdiff.data.arrow_table import HUB, open_hub, open_parquet
-from unetdiff.data.captioned_folder import CaptionedFolder, find_metadata
 from unetdiff.data.config import DataConfig, MissingSplitError, Split
-from unetdiff.data.emoji import find_emoji
-from unetdiff.data.fashion_mnist import NAMES, FashionMnist, find_fashion_mnist
-from unetdiff.data.image_folder import ImageFolder
-from unetdiff.data.source import Source
-from unetdiff.data.tar_shards import TarShards
+from unetdiff.data.sources.arrays import ArrayFile
+from unetdiff.data.sources.arrow_table import HUB, open_hub, open_parquet
+from unetdiff.data.sources.captioned_folder import CaptionedFolder, find_metadata
+from unetdiff.data.sources.emoji import find_emoji
+from unetdiff.data.sources.fashion_mnist import NAMES, FashionMnist, find_fashion_mnist
+from unetdiff.data.sources.image_folder import ImageFolder
+from unetdiff.data.sources.source import Source
+from unetdiff.data.sources.tar_shards import TarShards
 from unetdiff.errors import InputError
 
 __all__ = ["KINDS", "open_source"]

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from unetdiff.atomic import replacing_folder
 from unetdiff.data.config import Split
-from unetdiff.data.emoji.captions import Emoji, plain_code, read_emoji
-from unetdiff.data.emoji.packages import CAPTIONS, LICENSES, NOTICES, PACKAGES, VENDORS, Vendor, check_packages
-from unetdiff.data.rows import reading
+from unetdiff.data.sources.emoji.captions import Emoji, plain_code, read_emoji
+from unetdiff.data.sources.emoji.packages import CAPTIONS, LICENSES, NOTICES, PACKAGES, VENDORS, Vendor, check_packages
+from unetdiff.data.sources.rows import reading
 
 __all__ = ["build_emoji"]
 

@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from unetdiff.data.programs import call, require_programs
+from unetdiff.data.sources.programs import call, require_programs
 from unetdiff.errors import InputError
 
 __all__ = ["SHA256", "fetch_fashion_mnist", "is_published"]

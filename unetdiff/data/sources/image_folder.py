@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unetdiff.data.annotations import Annotations
-from unetdiff.data.decoding import SUFFIXES, Picture, decode
 from unetdiff.data.framing import Framing
-from unetdiff.data.source import Chunk
+from unetdiff.data.sources.annotations import Annotations
+from unetdiff.data.sources.decoding import SUFFIXES, Picture, decode
+from unetdiff.data.sources.source import Chunk
 from unetdiff.errors import InputError
 
 __all__ = ["ImageFolder", "find_images"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unetdiff.data.columns import Columns
 from unetdiff.data.pixels import Pixels
-from unetdiff.data.source import Chunk, checked_labels
+from unetdiff.data.sources.columns import Columns
+from unetdiff.data.sources.source import Chunk, checked_labels
 from unetdiff.errors import InputError
 
 __all__ = ["Annotations"]

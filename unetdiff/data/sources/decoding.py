@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unetdiff.data.annotations import Annotations
 from unetdiff.data.framing import Framing
-from unetdiff.data.source import Chunk
+from unetdiff.data.sources.annotations import Annotations
+from unetdiff.data.sources.source import Chunk
 from unetdiff.errors import InputError
 
 __all__ = ["SUFFIXES", "Picture", "decode"]

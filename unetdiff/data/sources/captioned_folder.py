@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from unetdiff.data.annotations import Annotations
-from unetdiff.data.columns import Columns
-from unetdiff.data.decoding import Picture, decode
 from unetdiff.data.framing import Framing
-from unetdiff.data.image_folder import find_images
-from unetdiff.data.rows import reading
-from unetdiff.data.source import Chunk
+from unetdiff.data.sources.annotations import Annotations
+from unetdiff.data.sources.columns import Columns
+from unetdiff.data.sources.decoding import Picture, decode
+from unetdiff.data.sources.image_folder import find_images
+from unetdiff.data.sources.rows import reading
+from unetdiff.data.sources.source import Chunk
 from unetdiff.errors import InputError
 
 __all__ = ["CaptionedFolder", "find_metadata"]

@@ -128,7 +128,7 @@ def test_more_than_one_percent_unreadable_is_refused(tmp_path):
 
 
 def test_a_whole_unreadable_chunk_is_skipped(tmp_path, monkeypatch):
-    monkeypatch.setattr("unetdiff.data.decoding.CHUNK_FILES", 1)
+    monkeypatch.setattr("unetdiff.data.sources.decoding.CHUNK_FILES", 1)
     damaged(tmp_path, 100, 1)
     assert len(packed(tmp_path)) == 99
 

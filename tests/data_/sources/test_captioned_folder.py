@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from unetdiff.data import DataConfig, prepare
-from unetdiff.data.columns import Columns
+from unetdiff.data.sources.columns import Columns
 from unetdiff.errors import InputError
 
 ROWS = [

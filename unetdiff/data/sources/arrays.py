@@ -11,13 +11,13 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.lib import format as npy
 
-from unetdiff.data.annotations import Annotations
-from unetdiff.data.columns import Columns
 from unetdiff.data.config import Layout
 from unetdiff.data.framing import Framing
 from unetdiff.data.pixels import Pixels
-from unetdiff.data.rows import read_rows, reading
-from unetdiff.data.source import Chunk
+from unetdiff.data.sources.annotations import Annotations
+from unetdiff.data.sources.columns import Columns
+from unetdiff.data.sources.rows import read_rows, reading
+from unetdiff.data.sources.source import Chunk
 from unetdiff.errors import InputError
 
 __all__ = ["ArrayFile"]

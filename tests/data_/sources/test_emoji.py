@@ -12,9 +12,9 @@ from PIL import Image
 
 from unetdiff.cli.main import main
 from unetdiff.data import DataConfig, prepare
-from unetdiff.data.columns import Columns
-from unetdiff.data.emoji import packages
-from unetdiff.data.emoji.captions import Emoji, plain_code
+from unetdiff.data.sources.columns import Columns
+from unetdiff.data.sources.emoji import packages
+from unetdiff.data.sources.emoji.captions import Emoji, plain_code
 
 THINGS = 24
 LABELS = [

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from unetdiff.cli.data import parser, run
-from unetdiff.data import fetch
+from unetdiff.data.sources import fetch
 from unetdiff.errors import InputError
 
 
@@ -20,7 +20,7 @@ def data(*arguments):
 def nowhere(monkeypatch, tmp_path):
     """A machine without Fashion-MNIST and without programs; gives the folder that it is fetched to."""
     home = tmp_path / "home/fashion-mnist"
-    monkeypatch.setattr("unetdiff.data.fashion_mnist.search_folders", lambda: [home])
+    monkeypatch.setattr("unetdiff.data.sources.fashion_mnist.search_folders", lambda: [home])
     monkeypatch.setattr("unetdiff.cli.data.search_folders", lambda: [home])
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unetdiff.data import DataConfig, prepare
-from unetdiff.data.fashion_mnist import CLASSES, NAMES, find_fashion_mnist
+from unetdiff.data.sources.fashion_mnist import CLASSES, NAMES, find_fashion_mnist
 from unetdiff.errors import InputError
 
 
@@ -42,7 +42,7 @@ def test_own_folder_comes_before_the_home_folder(fashion_mnist, monkeypatch, tmp
 
 
 def test_missing_files_name_the_command_that_fetches_them(monkeypatch, tmp_path):
-    monkeypatch.setattr("unetdiff.data.fashion_mnist.search_folders", lambda: [tmp_path / "a", tmp_path / "b"])
+    monkeypatch.setattr("unetdiff.data.sources.fashion_mnist.search_folders", lambda: [tmp_path / "a", tmp_path / "b"])
     with pytest.raises(InputError, match=r"a, .*b; `unetdiff data fashion-mnist` fetches it"):
         prepare(DataConfig())
 

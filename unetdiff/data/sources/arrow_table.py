@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetdiff.data.annotations import Annotations
-from unetdiff.data.columns import Columns
 from unetdiff.data.config import Split
-from unetdiff.data.decoding import Picture, decode
 from unetdiff.data.framing import Framing
-from unetdiff.data.rows import reading
-from unetdiff.data.source import Chunk
+from unetdiff.data.sources.annotations import Annotations
+from unetdiff.data.sources.columns import Columns
+from unetdiff.data.sources.decoding import Picture, decode
+from unetdiff.data.sources.rows import reading
+from unetdiff.data.sources.source import Chunk
 from unetdiff.errors import InputError
 
 if TYPE_CHECKING:

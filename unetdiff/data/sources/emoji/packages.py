@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetdiff.data.programs import call, require_programs
+from unetdiff.data.sources.programs import call, require_programs
 from unetdiff.errors import InputError
 
 __all__ = [
