@@ -10,7 +10,7 @@ from unetdiff.cli.main import main
 from unetdiff.data import DataConfig, SampleStream, prepare
 from unetdiff.errors import InputError
 from unetdiff.latent_images import LatentsConfig, prepare_latents
-from unetdiff.latents import open_codec
+from unetdiff.latents import Codec, open_codec
 from unetdiff.pictures import read_png
 
 YAML = """
@@ -101,6 +101,22 @@ def test_train_and_sample(data, autoencoder, tmp_path, monkeypatch, refused):
         assert main([*sample[:-1], str(tmp_path / "c"), "--codec", str(moved)]) == 0
     finally:
         moved.rename(autoencoder)
+
+
+def test_a_preview_is_decoded_row_by_row(data, autoencoder, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    (tmp_path / "latents.yaml").write_text(YAML)
+    decode, sizes = Codec.decode, []
+
+    def recorded(codec, latents):
+        sizes.append(len(latents))
+        return decode(codec, latents)
+
+    monkeypatch.setattr(Codec, "decode", recorded)
+    train = ["train", "--config", str(tmp_path / "latents.yaml"), "--data.source", str(tmp_path / "a.npz")]
+    rows = ["--preview.rows", "3", "--latents.codec", str(autoencoder), "--out", str(tmp_path / "run")]
+    assert main([*train, *rows]) == 0
+    assert sizes == [2, 2, 2]
 
 
 def test_what_does_not_fit_is_refused(data, autoencoder, tmp_path):

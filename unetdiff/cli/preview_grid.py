@@ -5,12 +5,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 import samplers
 from unetdiff.data import PackedDataset
 from unetdiff.denoiser import Denoiser
 from unetdiff.latent_images import load_described_codec
+from unetdiff.latents import Codec
 from unetdiff.model_folder import ModelInfo
 from unetdiff.pictures import Pixels, grid, save_png, to_uint8
 from unetdiff.training.config import PreviewConfig, TrainConfig
@@ -59,7 +61,7 @@ class PreviewGrid:
         sigmas = samplers.karras(config.steps, *self.info.preconditioning.sigma_range)
         denoise: samplers.Denoise = partial(denoiser, **{name: x.to(device) for name, x in self.rows.condition.items()})
         result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
-        pictures = to_uint8(result if codec is None else codec.decode(result))
+        pictures = to_uint8(result if codec is None else _decoded(codec, result, config.columns))
         facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
         path = self.folder / f"step-{step:07d}.png"
         shown = pictures if self.rows.given is None else _beside(self.rows.given, pictures)
@@ -68,6 +70,11 @@ class PreviewGrid:
             return Shown(pictures={"samples": path})
         beside, record = self.neighbours.show(result, step, config.columns)
         return Shown(pictures={"samples": path, "neighbours": beside}, record=record)
+
+
+def _decoded(codec: Codec, latents: Tensor, columns: int) -> Tensor:
+    """Pictures of latents, a row of the grid at a time: a decoder works at the size of pictures, and takes memory."""
+    return torch.cat([codec.decode(row) for row in torch.split(latents, columns)])
 
 
 def _beside(given: Tensor, pictures: Pixels) -> Pixels:
