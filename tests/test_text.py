@@ -190,6 +190,13 @@ def test_weights_are_frozen_and_of_the_precision_asked_for(stable_diffusion_xl, 
     assert difference.abs().max() < 0.1 * exact["encoder_hidden_states"].abs().max()
 
 
+@pytest.mark.parametrize("kind", ["stable_diffusion", "stable_diffusion_xl"])
+def test_lengths_count_the_tokens_of_what_would_be_cut_too(kind, request, tmp_path):
+    request.getfixturevalue(kind)()
+    letters = [len(prompt.replace(" ", "")) for prompt in (*PROMPTS, LONG)]
+    assert load_text(tmp_path).lengths([*PROMPTS, LONG]) == [count + 2 for count in letters]
+
+
 def test_a_prompt_does_not_depend_on_its_batch(stable_diffusion, tmp_path):
     stable_diffusion()
     text = load_text(tmp_path)

@@ -1,4 +1,7 @@
-"""Options of `unetdiff train` whose defaults are those of the network that `--init` names: `model` and `objective`."""
+"""Options of `unetdiff train` whose defaults are those of the network that `--init` names.
+
+`model` and `objective`, and of a pipeline also `text` and `latents`.
+"""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -9,6 +12,7 @@ import yaml
 
 from unetdiff.losses import LogNormalObjective, Objective, continuing_objective
 from unetdiff.plain import to_plain
+from unetdiff.training.companions import Companions
 from unetdiff.training.pretrained import Pretrained
 from unetdiff.training.resume import starting_points
 from unetdiff.training.run_folder import RunFolder
@@ -30,9 +34,10 @@ def init_defaults(arguments: Sequence[str]) -> dict[str, Any]:
     folder = RunFolder(Path(chosen["out"] or ""))
     if chosen["out"] and folder.config.is_file() and starting_points(folder.checkpoints, chosen["resume"] or "auto"):
         saved = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-        return {**_options("model", saved["model"]), "objective": saved["objective"]}
+        kept = {name: saved[name] for name in ("objective", "text", "latents")}
+        return {**_options("model", saved["model"]), **kept}
     source = Pretrained.find(chosen["init"])
-    defaults = _options("model", source.config.to_dict())
+    defaults = _options("model", source.config.to_dict()) | to_plain(Companions.find(chosen["init"]))
     if source.preconditioning is not None:
         defaults["objective"] = _spelled(continuing_objective(source.preconditioning))
     return defaults

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 from typing_extensions import NotRequired
 
 from unetdiff.plain import require
 
-__all__ = ["Framing", "TextCondition", "TextEncoder", "layer"]
+__all__ = ["Framing", "TextCondition", "TextEncoder", "layer", "token_counts"]
 
 
 class TextCondition(TypedDict):
@@ -62,9 +63,18 @@ class TextEncoder(ABC):
     def unconditional(self, framing: Framing | None = None) -> TextCondition:
         """What stood for no prompt in training: one row, which `samplers.guided_in_one_call` lets serve for all."""
 
+    @abstractmethod
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        """Number of tokens of each prompt, uncut."""
+
 
 def layer(states: Sequence[Tensor], last: int, clip_skip: int) -> Tensor:
     """The hidden state that is `clip_skip` layers before `states[last]`."""
     most = len(states) + last
     require(0 <= clip_skip <= most, "clip_skip", f"a number of layers from 0 to {most}", clip_skip)
     return states[last - clip_skip]
+
+
+def token_counts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[int]:
+    """Number of tokens of each prompt, uncut."""
+    return [len(row) for row in tokenizer(list(prompts), padding=False, truncation=False, verbose=False).input_ids]

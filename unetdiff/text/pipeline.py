@@ -23,7 +23,7 @@ from transformers.utils import ModelOutput
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
-from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer
+from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts
 from unetdiff.weight_source import read_json, refusal
 
 __all__ = ["load_text"]
@@ -95,6 +95,9 @@ class _StableDiffusion(TextEncoder):
     def unconditional(self, framing: Framing | None = None) -> TextCondition:
         return self.encode([""])
 
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        return token_counts(self.tower.tokenizer, prompts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _StableDiffusionXL(TextEncoder):
@@ -121,6 +124,10 @@ class _StableDiffusionXL(TextEncoder):
         added = empty["added_cond_kwargs"]
         added = added | {"text_embeds": torch.zeros_like(added["text_embeds"])}
         return {"encoder_hidden_states": torch.zeros_like(empty["encoder_hidden_states"]), "added_cond_kwargs": added}
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        counts_by_tower = [token_counts(tower.tokenizer, prompts) for tower in self.towers]
+        return [max(counts) for counts in zip(*counts_by_tower, strict=True)]
 
     def _numbers(self, framing: Framing | None) -> tuple[float, ...]:
         if framing is None:

@@ -28,10 +28,10 @@ from transformers import (
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
-from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer
+from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts
 from unetdiff.weight_source import local_folder, refusal
 
-__all__ = ["TokenEncoder", "encoder_folder", "encoder_hash", "encoder_width"]
+__all__ = ["TokenEncoder", "encoder_config", "encoder_folder", "encoder_hash", "encoder_width"]
 
 FILES = ("*.safetensors", "config.json", "tokenizer*", "vocab*", "merges.txt", "*.model")
 """Weights and vocabulary, in the names that transformers gives them."""
@@ -56,7 +56,7 @@ class TokenEncoder(TextEncoder):
             InputError: a file that is missing or damaged, a kind that transformers does not know, or a context that is
                 longer than the encoder's.
         """
-        config = _read_config(folder)
+        config = encoder_config(folder)
         if not any(folder.glob("*.safetensors")):
             raise InputError(f"{folder}: weights in *.safetensors expected, got none")
         try:
@@ -104,10 +104,8 @@ class TokenEncoder(TextEncoder):
         return F.normalize(tokens.sum(dim=1))  # what is behind the end is zero, and the length of no account
 
     def lengths(self, prompts: Sequence[str]) -> list[int]:
-        """Number of tokens of each prompt, uncut."""
-        return [
-            len(row) for row in self.tokenizer(list(prompts), padding=False, truncation=False, verbose=False).input_ids
-        ]
+        """As every `TextEncoder`."""
+        return token_counts(self.tokenizer, prompts)
 
     def _require_short(self, prompts: Sequence[str]) -> None:
         for prompt, length in zip(prompts, self.lengths(prompts), strict=True):
@@ -137,13 +135,14 @@ def encoder_hash(folder: Path) -> str:
 
 def encoder_width(folder: Path) -> int:
     """Number of channels of a token."""
-    width = getattr(_read_config(folder), "hidden_size", None)
+    width = getattr(encoder_config(folder), "hidden_size", None)
     if not isinstance(width, int):
         raise InputError(f"{folder}: a text encoder's hidden_size expected in config.json, got {width}")
     return width
 
 
-def _read_config(folder: Path) -> PretrainedConfig:
+def encoder_config(folder: Path) -> PretrainedConfig:
+    """What `config.json` says; InputError where it says nothing that transformers knows."""
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: a text encoder's config.json expected, got none")
     try:

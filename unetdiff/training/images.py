@@ -3,7 +3,7 @@
 from unetdiff.data import PackedDataset, prepare
 from unetdiff.latent_images import prepare_latents
 from unetdiff.training.config import TrainConfig
-from unetdiff.training.summary import check_fit
+from unetdiff.training.summary import check_fit, check_text
 
 __all__ = ["prepare_images"]
 
@@ -14,6 +14,7 @@ def prepare_images(config: TrainConfig) -> PackedDataset:
     Raises:
         InputError: no such images, or they do not fit the network.
     """
+    check_text(config)
     data = prepare(config.data)
     if config.latents is not None:
         data = prepare_latents(data, config.latents)

@@ -45,8 +45,9 @@ def preview_rows(config: TrainConfig, training: PackedDataset, held_out: PackedD
     if config.text is not None and config.preview.prompts:
         names = tuple(config.preview.prompts[row % len(config.preview.prompts)] for row in range(len(shown)))
         encoded = load_encoder(text_info(config.text)).encode(names)
-        for name in ("encoder_hidden_states", "encoder_attention_mask"):
-            condition[name] = encoded[name]
+        condition["encoder_hidden_states"] = encoded["encoder_hidden_states"]
+        if "encoder_attention_mask" in encoded:
+            condition["encoder_attention_mask"] = encoded["encoder_attention_mask"]
     given = None
     if config.concat is not None:
         images = torch.from_numpy(values(data.images[shown]))

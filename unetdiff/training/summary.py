@@ -8,10 +8,10 @@ from unetdiff.data import PackedDataset
 from unetdiff.errors import InputError
 from unetdiff.latent_images import codec_info
 from unetdiff.model_folder import DataInfo, ModelInfo
-from unetdiff.text.tokens import encoder_folder, encoder_width
+from unetdiff.text.source import find_encoder
 from unetdiff.training.config import TrainConfig
 
-__all__ = ["check_fit", "model_info"]
+__all__ = ["check_fit", "check_text", "model_info"]
 
 
 def check_fit(config: TrainConfig, data: PackedDataset) -> None:
@@ -34,7 +34,8 @@ def check_fit(config: TrainConfig, data: PackedDataset) -> None:
         _require(model.vector_channels == width, "model.vector_channels", f"{width} as {source}", model.vector_channels)
     told, labels = model.augment_channels, None if config.augment is None else LABELS
     _require(told == labels, "model.augment_channels", f"{labels} for augment {config.augment}", told)
-    _check_text(config, data)
+    if config.text is not None:
+        _require(data.captions is not None, "text", f"null, as {source} has no captions", config.text.encoder)
 
 
 def _check_concat(config: TrainConfig, channels: int, height: int, width: int) -> int:
@@ -50,14 +51,13 @@ def _check_concat(config: TrainConfig, channels: int, height: int, width: int) -
     return concat
 
 
-def _check_text(config: TrainConfig, data: PackedDataset) -> None:
-    """Raise InputError where the network, the text encoder and the captions do not belong together."""
+def check_text(config: TrainConfig) -> None:
+    """Raise InputError where the network and the text encoder do not belong together; no data are needed."""
     attends = config.model.cross_attention_dim
     if config.text is None:
         _require(attends is None, "text.encoder", "a text encoder, as model.cross_attention_dim says", None)
         return
-    _require(data.captions is not None, "text", f"null, as {config.data.source} has no captions", config.text.encoder)
-    width = encoder_width(encoder_folder(config.text.encoder))
+    width = find_encoder(config.text.encoder, config.text.context).width
     _require(attends == width, "model.cross_attention_dim", f"{width}, the width of {config.text.encoder}", attends)
 
 

@@ -81,7 +81,8 @@ class CaptionJudge:
             InputError: another model, or data without enough captions.
         """
         if not isinstance(model.text, TokenEncoder):
-            raise InputError(f"model: expected one whose denoiser.json names a text encoder, got {model.folder}")
+            expected = "one trained on captions by a text encoder of transformers, which is not a pipeline's"
+            raise InputError(f"model: expected {expected}, got {model.folder}")
         if options.n < LEAST:
             raise InputError(f"n: expected at least {LEAST} images, whose captions differ, got {options.n}")
         training, data = (_captioned(model, options.data, split) for split in ("train", of_captions.split))
