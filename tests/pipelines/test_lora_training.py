@@ -88,6 +88,10 @@ def test_one_command_gives_a_lora_that_the_pipeline_takes(pipeline, bench, train
     assert (run / "samples" / "step-0000002.png").is_file()
     assert sum(tensor.abs().sum() for name, tensor in load_file(run / "model" / LORA_FILE).items() if "lora_B" in name)
 
+    info = text_info(TextConfig(encoder=str(tmp_path / "sd")))
+    card = (run / "model" / "README.md").read_text()
+    assert f"sd, 12 tokens, sha256 {info.sha256[:12]}" in card
+
     plain = bench.image(pipeline)
     pipeline.load_lora_weights(run / "model")
     assert np.abs(bench.image(pipeline) - plain).max() > 1e-3

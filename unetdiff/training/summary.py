@@ -82,14 +82,17 @@ def model_info(config: TrainConfig, data: PackedDataset, step: int) -> ModelInfo
             "average": repr(config.ema),
             "condition dropout": config.condition_dropout,
             "seed": config.seed,
-            **_fine_tuning(config),
+            **_origins(config),
         },
     )
 
 
-def _fine_tuning(config: TrainConfig) -> dict[str, str]:
-    """What of this there was; the place of the first network stays untold."""
+def _origins(config: TrainConfig) -> dict[str, str]:
+    """What there was of other networks and of parts of this one; their places stay untold."""
+    text, codec = config.text and text_info(config.text), config.latents and codec_info(config.latents.codec)
     facts = {
+        "text encoder": text and f"{Path(text.encoder).name}, {text.context} tokens, sha256 {text.sha256[:12]}",
+        "autoencoder": codec and f"sha256 {codec.sha256[:12]}",
         "started from": config.init and Path(config.init).name,
         "adapters": config.lora and repr(config.lora),
         "frozen": ", ".join(config.freeze),
