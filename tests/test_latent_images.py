@@ -86,6 +86,20 @@ def test_images_are_encoded_once(data, autoencoder, monkeypatch):
     assert prepare_latents(data, config).folder == first.folder
 
 
+@pytest.mark.parametrize(("pixels", "sizes"), [(128, [2, 2, 1]), (1, [1] * 5), (1 << 20, [5])])
+def test_a_batch_to_encode_has_so_many_pixels_at_most(data, autoencoder, monkeypatch, pixels, sizes):
+    posterior, found = Codec.posterior, []
+
+    def recorded(codec, images):
+        found.append(len(images))
+        return posterior(codec, images)
+
+    monkeypatch.setattr(Codec, "posterior", recorded)
+    monkeypatch.setattr("unetdiff.latent_images.PIXELS", pixels)
+    prepare_latents(data, LatentsConfig(codec=str(autoencoder)))
+    assert found == sizes
+
+
 def test_train_and_sample(data, autoencoder, tmp_path, monkeypatch, refused):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     (tmp_path / "latents.yaml").write_text(YAML)

@@ -28,6 +28,9 @@ from unetdiff.model_info import CodecInfo
 __all__ = ["LatentsConfig", "codec_info", "load_described_codec", "prepare_latents"]
 
 BATCH = 16
+PIXELS = 1 << 20
+"""Most of a batch: an encoder works on a hundred channels of this size, and takes gigabytes."""
+
 FORMAT = 1
 
 
@@ -100,8 +103,9 @@ def _write(data: PackedDataset, codec: Codec, folder: Path, sample: bool) -> Non
     shape = (count, codec.channels, height // codec.factor, width // codec.factor)
     names = ("images.npy", "spread.npy") if sample else ("images.npy",)
     files = [open_memmap(folder / name, mode="w+", dtype=np.float32, shape=shape) for name in names]
-    for start in tqdm(range(0, count, BATCH), desc="encoding images", unit=" batches", disable=None):
-        rows = slice(start, start + BATCH)
+    batch = min(BATCH, max(1, PIXELS // (height * width)))
+    for start in tqdm(range(0, count, batch), desc="encoding images", unit=" batches", disable=None):
+        rows = slice(start, start + batch)
         for file, tensor in zip(files, codec.posterior(torch.from_numpy(values(data.images[rows]))), strict=False):
             file[rows] = tensor.numpy()
     for file in files:
