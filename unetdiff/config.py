@@ -1,11 +1,12 @@
 """What a U-Net is, as data: `UNetConfig` says everything about the network, `unetdiff.nodes` lists it row by row."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unetdiff.nodes import Node, layout
 from unetdiff.plain import from_plain, require, to_plain
+from unetdiff.removal import Removal, require_removable
 
 __all__ = ["AttentionConfig", "LevelConfig", "MidConfig", "ResnetConfig", "TimeConfig", "UNetConfig"]
 
@@ -37,9 +38,9 @@ class AttentionConfig:
 
     def __post_init__(self) -> None:
         require(self.heads is None or self.head_channels is None, "attention", "heads or head_channels, not both", self)
-        for field in ("heads", "head_channels"):
-            value = getattr(self, field)
-            require(value is None or value >= 1, f"attention.{field}", "a positive number or null", value)
+        for name in ("heads", "head_channels"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"attention.{name}", "a positive number or null", value)
         most = 1 if self.kind == "attention" else None
         for layers in (self.layers, *(self.down_layers or ()), *(self.up_layers or ())):
             fits = layers >= 0 and (most is None or layers <= most)
@@ -82,11 +83,11 @@ class LevelConfig:
         require(self.depth >= 1, "levels.depth", "a positive number", self.depth)
         if self.attention is not None:
             self.attention.heads_for(self.channels)
-            for field, blocks in (("down_layers", self.depth), ("up_layers", self.depth + 1)):
-                layers = getattr(self.attention, field)
+            for name, blocks in (("down_layers", self.depth), ("up_layers", self.depth + 1)):
+                layers = getattr(self.attention, name)
                 require(
                     layers is None or len(layers) == blocks,
-                    f"levels.attention.{field}",
+                    f"levels.attention.{name}",
                     f"{blocks} entries, one per block",
                     layers,
                 )
@@ -179,9 +180,9 @@ class TimeConfig:
         require(self.kind == "fourier" or not self.log, "time.log", "false without Fourier features", self.log)
         even = self.channels is None or (self.channels >= 2 and self.channels % 2 == 0)
         require(even, "time.channels", "an even number or null", self.channels)
-        for field in ("hidden", "cond_channels"):
-            value = getattr(self, field)
-            require(value is None or value >= 1, f"time.{field}", "a positive number or null", value)
+        for name in ("hidden", "cond_channels"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"time.{name}", "a positive number or null", value)
 
 
 _WIDTHS = (
@@ -214,6 +215,8 @@ class UNetConfig:
     ("mlp"), one ("linear") or none. `vector_channels`: a continuous vector; with `vector_time_channels` (SDXL) it is a
     text embedding followed by that many sinusoidal channels per size number. `augment_channels`: labels of non-leaky
     augmentation (EDM). `cross_attention_dim`: width of `encoder_hidden_states`.
+
+    `removed`: parts that were taken out, by name, and what is left in their place (see `unetdiff.removal`).
     """
 
     in_channels: int = 3
@@ -239,21 +242,23 @@ class UNetConfig:
     vector_time_channels: int | None = None
     augment_channels: int | None = None
     cross_attention_dim: int | None = None
+    removed: Mapping[str, Removal] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.sample_size, tuple) and len(set(self.sample_size)) == 1:
             # the form that all pipelines of diffusers take
             object.__setattr__(self, "sample_size", self.sample_size[0])
         require(len(self.levels) >= 1, "levels", "at least one level", self.levels)
-        for field in _WIDTHS:
-            value = getattr(self, field)
-            require(value is None or value >= 1, field, "a positive number or null", value)
+        for name in _WIDTHS:
+            value = getattr(self, name)
+            require(value is None or value >= 1, name, "a positive number or null", value)
         for extra, total in (("concat_channels", "in_channels"), ("variance_channels", "out_channels")):
             inside = 0 <= getattr(self, extra) < getattr(self, total)
             require(inside, extra, f"0 or more, below {total}", getattr(self, extra))
         require(self.time_channels % 2 == 0, "time.channels", "an even number", self.time_channels)
         self._check_conditions()
         self._check_nodes()
+        require_removable(self.removed, self.nodes(), self.cross_attention_dim is not None)
 
     def _check_conditions(self) -> None:
         timed = self.vector_time_channels is None or self.vector_channels is not None

@@ -30,6 +30,8 @@ __all__ = ["LevelCost", "NodeCost", "costs", "costs_of_levels"]
 class NodeCost:
     """A node, or a part of the embedding path (kind `embedding`, without a level), at one size, for one image.
 
+    The kind of a node that was taken out is what is left of it: `identity`, `shortcut` or `zero`.
+
     Attributes:
         height, width: of the output; an embedding is one position.
         tokens: positions that attend to each other, 0 without attention.
@@ -223,7 +225,7 @@ def _row(name: str, node: Node | None, module: nn.Module, run: _Run, macs: int) 
 def _placed(row: NodeCost, node: Node, height: int, width: int) -> NodeCost:
     return replace(
         row,
-        kind=node.kind,
+        kind=node.removed or node.kind,
         level=node.level,
         in_channels=node.in_channels,
         skip_channels=node.skip_channels,
@@ -231,5 +233,5 @@ def _placed(row: NodeCost, node: Node, height: int, width: int) -> NodeCost:
         out_channels=node.out_channels,
         height=height,
         width=width,
-        tokens=0 if node.attention is None else height * width,
+        tokens=0 if node.attention is None or node.removed else height * width,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from unetdiff.config import AttentionConfig, UNetConfig
+    from unetdiff.removal import Removal
 
 __all__ = ["Node", "layout"]
 
@@ -22,7 +23,7 @@ class Node:
     """One operation on the feature map. `stride` is its output's; attention nodes carry their settings and layers.
 
     `residual_from` names the feature map that an `input_residual` node adds (`sample` is the network's input) and
-    `residual_channels` is its width.
+    `residual_channels` is its width. `removed` says how a node was taken out; a stub computes it then.
     """
 
     name: str
@@ -37,12 +38,14 @@ class Node:
     layers: int = 0
     residual_from: str | None = None
     residual_channels: int = 0
+    removed: "Removal | None" = None
 
 
 def layout(config: "UNetConfig") -> tuple[Node, ...]:
     """All nodes of a network, from `conv_in` to `conv_out`."""
     encoder = list(_encoder(config))
-    return (*encoder, *_middle(config), *_decoder(config, encoder), *_output(config))
+    nodes = (*encoder, *_middle(config), *_decoder(config, encoder), *_output(config))
+    return tuple(dataclasses.replace(node, removed=config.removed.get(node.name)) for node in nodes)
 
 
 def _encoder(config: "UNetConfig") -> Iterator[Node]:

@@ -39,7 +39,9 @@ def from_plain(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
     missing = [
         field.name
         for field in dataclasses.fields(kind)  # type: ignore[arg-type]  # a dataclass type
-        if field.default is dataclasses.MISSING and field.name not in fields
+        if field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and field.name not in fields
     ]
     require(not missing, path or kind.__name__, "every field without a default", f"nothing for {missing}")
     return kind(**fields)
@@ -66,6 +68,9 @@ def _value(hint: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # any anno
         return tuple(
             _value(item, one, f"{path}.{index}") for index, (item, one) in enumerate(zip(items, value, strict=True))
         )
+    if origin is Mapping:
+        require(isinstance(value, Mapping), path, "a mapping", value)
+        return {key: _value(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
     if origin is Literal:
         require(value in arguments, path, f"one of {list(arguments)}", value)
         return value

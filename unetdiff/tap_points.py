@@ -49,7 +49,7 @@ def tap_points(config: UNetConfig, nodes: Sequence[Node]) -> tuple[TapPoint, ...
 def _of_node(config: UNetConfig, node: Node, stride_before: int) -> Iterator[TapPoint]:
     width = node.in_channels + node.skip_channels
     yield TapPoint(name=f"{node.name}:input", node=node.name, form="image", channels=width, stride=stride_before)
-    if node.attention is not None:
+    if node.attention is not None and node.removed is None:
         yield from _of_attention(config, node)
     if _has_residual(config, node):
         yield _point(node, ":residual", "image", node.out_channels)
@@ -64,14 +64,19 @@ def _of_attention(config: UNetConfig, node: Node) -> Iterator[TapPoint]:
         return
     attentions = ("attn1",) if config.cross_attention_dim is None else ("attn1", "attn2")
     for block in (f".transformer_blocks.{index}" for index in range(node.layers)):
-        for attention in attentions:
+        if node.name + block in config.removed:
+            continue
+        for attention in (name for name in attentions if f"{node.name}{block}.{name}" not in config.removed):
             yield _point(node, f"{block}.{attention}:probabilities", "probabilities", heads)
             yield _point(node, f"{block}.{attention}", "tokens", node.out_channels)
-        yield _point(node, f"{block}.ff", "tokens", node.out_channels)
+        if f"{node.name}{block}.ff" not in config.removed:
+            yield _point(node, f"{block}.ff", "tokens", node.out_channels)
         yield _point(node, block, "tokens", node.out_channels)
 
 
 def _has_residual(config: UNetConfig, node: Node) -> bool:
+    if node.removed is not None:
+        return False
     if node.kind == "downsample":
         return config.downsample_at(node.level) == "resnet"
     if node.kind == "upsample":

@@ -28,7 +28,9 @@ from unetdiff.nn.lora_scale import lora_scaled
 from unetdiff.nn.padding import Padding
 from unetdiff.nn.resnet import ResnetBlock
 from unetdiff.nn.skip import Join, Joint, SkipScale, SkipSite, control_residuals, skip_factors
+from unetdiff.nn.stub import Stub
 from unetdiff.nn.taps import Edit, Tap, Taps
+from unetdiff.nn.transformer import Transformer
 from unetdiff.nodes import Node
 from unetdiff.tap_points import tap_points
 from unetdiff.weight_source import contained, find_network, refusal, require_weights
@@ -335,7 +337,9 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         arguments: tuple[object, ...] = (x,)
         if isinstance(module, ResnetBlock):
             arguments = (x, call.embedding, *scales)
-        elif node.kind == "transformer":
+        elif isinstance(module, Stub):
+            arguments = (x, *scales[:1])
+        elif isinstance(module, Transformer):
             arguments = (x, call.context, call.bias)
         elif node.kind == "input_residual":
             arguments = (x, kept[node.residual_from])

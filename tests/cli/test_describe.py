@@ -1,5 +1,6 @@
 """`unetdiff describe`: which models it finds, what it prints and draws, what it refuses."""
 
+import dataclasses
 import json
 
 import pytest
@@ -67,6 +68,26 @@ def test_folders_that_hold_a_configuration(tmp_path, described, place):
 def described_total(config, size):
     rows = costs(config, size)
     return {name: sum(getattr(row, name) for row in rows) for name in ("parameters", "macs", "activation_bytes")}
+
+
+def test_what_was_taken_out(tmp_path, described, capsys):
+    part = "down_blocks.1.attentions.0.transformer_blocks.0.ff"
+    removed = {"mid_block.resnets.0": "identity", "up_blocks.0.resnets.0": "shortcut", part: "identity"}
+    write(tmp_path / "whole")
+    write(tmp_path / "pruned", dataclasses.replace(CONFIG, removed=removed))
+    whole, pruned = (described(str(tmp_path / name)) for name in ("whole", "pruned"))
+    assert pruned["removed"] == removed
+    rows = {row["name"]: row for row in pruned["nodes"]}
+    assert [row["name"] for row in whole["nodes"]] == list(rows)
+    assert rows["mid_block.resnets.0"]["kind"] == "identity"
+    assert rows["mid_block.resnets.0"]["parameters"] == rows["mid_block.resnets.0"]["macs"] == 0
+    assert rows["up_blocks.0.resnets.0"]["parameters"] == (32 + 32) * 32 + 32
+    before = {row["name"]: row["parameters"] for row in whole["nodes"]}
+    norm, feed_forward = 2 * 32, 32 * 256 + 256 + 128 * 32 + 32
+    node = "down_blocks.1.attentions.0"
+    assert before[node] - rows[node]["parameters"] == norm + feed_forward
+    assert main(["describe", str(tmp_path / "pruned")]) == 0
+    assert f"Taken out: mid_block.resnets.0, up_blocks.0.resnets.0, {part}." in capsys.readouterr().out
 
 
 def test_presets_by_name(described):

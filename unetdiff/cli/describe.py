@@ -62,6 +62,8 @@ def run(args: jsonargparse.Namespace) -> None:
     nodes = [*map(_node_cells, rows), ("total", *[""] * 7, *_sum_cells(_totals(rows)), "")]
     levels = list(map(_level_cells, costs_of_levels(rows)))
     print(table([NODE_HEADINGS, *nodes], LEFT_ALIGNED), table([LEVEL_HEADINGS, *levels]), NOTES, sep="\n\n")
+    if config.removed:
+        print(f"Taken out: {', '.join(config.removed)}.")
     if args.diagram is not None:
         print(f"\n{args.diagram}")
 
@@ -102,6 +104,7 @@ def _everything(model: str, config: UNetConfig, size: tuple[int, int], rows: Seq
         "size": size,
         "context_tokens": CONTEXT_TOKENS if config.cross_attention_dim is not None else None,
         "total": _totals(rows),
+        "removed": dict(config.removed),
         "levels": [asdict(level) for level in costs_of_levels(rows)],
         "nodes": [asdict(row) for row in rows],
     }

@@ -10,8 +10,10 @@ from unetdiff.nn.attention import SpatialAttention
 from unetdiff.nn.init import zero_
 from unetdiff.nn.resample import Downsample, InputResidual, Upsample
 from unetdiff.nn.resnet import ResnetBlock
+from unetdiff.nn.stub import Stub
 from unetdiff.nn.transformer import Transformer
 from unetdiff.nodes import Node
+from unetdiff.removal import within
 
 __all__ = ["build_node", "tree"]
 
@@ -19,6 +21,8 @@ __all__ = ["build_node", "tree"]
 def build_node(node: Node, config: UNetConfig) -> nn.Module:
     """The module that computes a node."""
     width = node.out_channels
+    if node.removed is not None:
+        return _stub(node, config)
     match node.kind:
         case "conv":
             return _edge(node)
@@ -34,6 +38,11 @@ def build_node(node: Node, config: UNetConfig) -> nn.Module:
             return InputResidual(node.residual_channels, width, config.resnet.resample_filter)
         case "upsample":
             return _upsample(node, config)
+
+
+def _stub(node: Node, config: UNetConfig) -> Stub:
+    scale = _settings(node, config).residual_scale if node.removed == "zero" else 1.0
+    return Stub(node.in_channels + node.skip_channels, node.out_channels, scale)
 
 
 def _resnet(node: Node, config: UNetConfig) -> ResnetBlock:
@@ -85,6 +94,7 @@ def _attention(node: Node, config: UNetConfig) -> nn.Module:
         linear_projection=node.attention.linear_projection,
         dropout=settings.dropout,
         only_cross=node.attention.only_cross,
+        removed=within(config.removed, f"{node.name}.transformer_blocks"),
     )
 
 

@@ -1,5 +1,7 @@
 """The transformer of latent diffusion (Rombach et al. 2022): self-attention, cross-attention, GEGLU feed-forward."""
 
+from collections.abc import Collection
+
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,30 +43,43 @@ class TransformerBlock(nn.Module):
     """Pre-norm self-attention, cross-attention if there is a context, feed-forward, each with a residual.
 
     With `only_cross` the first attention reads the context too, all of it: as in diffusers the mask is not for it.
+    Layers that are `removed` (attn1, attn2, ff) are left out, with their norms.
     """
 
     def __init__(
-        self, channels: int, heads: int, context_channels: int | None, dropout: float, only_cross: bool = False
+        self,
+        channels: int,
+        heads: int,
+        context_channels: int | None,
+        dropout: float,
+        only_cross: bool = False,
+        removed: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.only_cross = only_cross
-        self.norm1 = nn.LayerNorm(channels)
-        self.attn1 = Attention(channels, heads, context_channels if only_cross else None)
-        if context_channels is not None:
+        self.self_attends = "attn1" not in removed
+        self.cross = context_channels is not None and "attn2" not in removed
+        self.feeds = "ff" not in removed
+        if self.self_attends:
+            self.norm1 = nn.LayerNorm(channels)
+            self.attn1 = Attention(channels, heads, context_channels if only_cross else None)
+        if self.cross:
             self.norm2 = nn.LayerNorm(channels)
             self.attn2 = Attention(channels, heads, context_channels)
-        self.cross = context_channels is not None
-        self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, dropout)
+        if self.feeds:
+            self.norm3 = nn.LayerNorm(channels)
+            self.ff = FeedForward(channels, dropout)
 
     def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None, tap: Tap | None = None) -> Tensor:
         # The branch comes first in each sum: the result takes its layout, while x may be an image's, channels first.
-        h = self.attn1(self.norm1(x), context if self.only_cross else None, tap=inner(tap, "attn1"))
-        x = tapped(inner(tap, "attn1"), "", h) + x
+        if self.self_attends:
+            h = self.attn1(self.norm1(x), context if self.only_cross else None, tap=inner(tap, "attn1"))
+            x = tapped(inner(tap, "attn1"), "", h) + x
         if self.cross:
             h = self.attn2(self.norm2(x), context, bias, tap=inner(tap, "attn2"))
             x = tapped(inner(tap, "attn2"), "", h) + x
-        x = tapped(inner(tap, "ff"), "", self.ff(self.norm3(x))) + x
+        if self.feeds:
+            x = tapped(inner(tap, "ff"), "", self.ff(self.norm3(x))) + x
         return tapped(tap, "", x)
 
 
@@ -72,6 +87,7 @@ class Transformer(nn.Module):
     """`layers` transformer blocks over the positions of an image, between two projections; its output starts at x.
 
     Shapes: x (N, C, H, W), context (N, M, context_channels) or None, bias (N, 1, 1, M) or None -> (N, C, H, W).
+    What is `removed` is named by its block, "0", or by a layer of it, "0.attn1"; the other blocks keep their numbers.
     """
 
     def __init__(
@@ -84,13 +100,17 @@ class Transformer(nn.Module):
         linear_projection: bool = False,
         dropout: float = 0.0,
         only_cross: bool = False,
+        removed: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.linear_projection = linear_projection
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
-        blocks = [TransformerBlock(channels, heads, context_channels, dropout, only_cross) for _ in range(layers)]
-        self.transformer_blocks = nn.ModuleList(blocks)
+        self.transformer_blocks = nn.ModuleList()
+        for index in map(str, range(layers)):
+            inside = {name.partition(".")[2] for name in removed if name.startswith(f"{index}.")}
+            block = TransformerBlock(channels, heads, context_channels, dropout, only_cross, inside)
+            self.transformer_blocks.append(nn.Identity() if index in removed else block)
         self.proj_out = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
         zero_(self.proj_out)
 
@@ -103,6 +123,8 @@ class Transformer(nn.Module):
         else:
             h = rearrange(self.proj_in(h), "n c h w -> n (h w) c")
         for index, block in enumerate(self.transformer_blocks):
+            if isinstance(block, nn.Identity):
+                continue
             h = block(h, context, bias, inner(tap, f"transformer_blocks.{index}"))
         if self.linear_projection:
             h = rearrange(self.proj_out(h), "n (h w) c -> n c h w", h=x.shape[2])

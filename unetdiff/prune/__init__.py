@@ -1,0 +1,5 @@
+"""Taking layers out of a trained network, which stays an ordinary one: its configuration says what is gone."""
+
+from unetdiff.prune.apply import prune
+
+__all__ = ["prune"]

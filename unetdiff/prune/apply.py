@@ -1,0 +1,35 @@
+"""A network without some of its parts."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from unetdiff.removal import Removal, within
+from unetdiff.unet import UNet
+
+__all__ = ["prune"]
+
+
+def prune(unet: UNet, removed: Mapping[str, Removal]) -> UNet:
+    """A new network without these parts, which shares the tensors of all others with `unet`.
+
+    Args:
+        unet: the network; it is not changed.
+        removed: what to take out, by name, and what is left in its place (see `unetdiff.removal`); parts of a node that
+            goes as a whole are gone with it.
+
+    Raises:
+        ValueError: a name or a way that the network does not have.
+    """
+    earlier = {**unet.config.removed, **removed}
+    inside = {f"{name}.{part}" for name in removed for part in within(earlier, name)}
+    config = replace(unet.config, removed={name: way for name, way in earlier.items() if name not in inside})
+    with torch.device("meta"):
+        pruned = UNet(config)
+    tensors = unet.state_dict()
+    pruned.load_state_dict({name: tensors[name] for name in pruned.state_dict()}, assign=True)
+    for name, parameter in pruned.named_parameters():
+        parameter.requires_grad_(unet.get_parameter(name).requires_grad)
+    pruned.train(unet.training)
+    return pruned
