@@ -1,0 +1,60 @@
+"""Features to disk, file by file: one that is there is not made again, and each appears whole."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from unetdiff.atomic import replacing
+from unetdiff.errors import InputError
+from unetdiff.features.cell import Cell
+from unetdiff.features.manifest import FILE, Manifest
+from unetdiff.features.store import LABELS, MANIFEST_KEY, Values, tensor_name
+
+__all__ = ["StoreWriter"]
+
+
+class StoreWriter:
+    """A store that is being written; several processes may write different files of it."""
+
+    def __init__(self, folder: Path, manifest: Manifest, labels: NDArray[np.int64] | None = None) -> None:
+        """Begin a store, or go on with the one in the folder.
+
+        Args:
+            folder: made if it is not there.
+            manifest: what shall be in it.
+            labels: (N,), below the number of the manifest's classes.
+
+        Raises:
+            InputError: features in the folder that depend on something else.
+        """
+        self.folder = folder
+        self.manifest = manifest
+        if (folder / FILE).is_file():
+            Manifest.read(folder).require_same(manifest, folder)
+            return
+        if labels is not None:
+            _save(folder / LABELS, {"labels": labels}, manifest)
+        manifest.write(folder)
+
+    @property
+    def missing(self) -> dict[str, range]:
+        """The rows of each file that is still to be written, by its name."""
+        return {name: rows for name, rows in self.manifest.shards.items() if not (self.folder / name).is_file()}
+
+    def write(self, name: str, features: Mapping[Cell, Values]) -> None:
+        """Write the file of this name: (rows, ...) for each cell."""
+        rows, dtype = len(self.manifest.shards[name]), np.dtype(self.manifest.dtype)
+        for cell, shape in self.manifest.row_shapes.items():
+            got = features[cell]
+            if got.shape != (rows, *shape) or got.dtype != dtype:
+                raise InputError(f"{cell}: expected {dtype} {(rows, *shape)}, got {got.dtype} {got.shape}")
+        _save(self.folder / name, {tensor_name(cell): value for cell, value in features.items()}, self.manifest)
+
+
+def _save(path: Path, tensors: Mapping[str, NDArray[np.generic]], manifest: Manifest) -> None:
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    with replacing(path) as staged:
+        save_file(contiguous, staged, metadata={MANIFEST_KEY: manifest.key})
