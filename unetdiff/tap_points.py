@@ -19,7 +19,7 @@ from typing import Literal
 from unetdiff.config import UNetConfig
 from unetdiff.nodes import Node
 
-__all__ = ["TapPoint", "tap_points"]
+__all__ = ["Form", "TapPoint", "tap_points"]
 
 Form = Literal["image", "tokens", "probabilities"]
 """(N, channels, H, W), (N, positions, channels), or (N, channels, positions, tokens read) with a channel a head."""

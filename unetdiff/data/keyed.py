@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 1
     CONCAT = 2
     LATENT = 3
+    FEATURES = 4
 
 
 def keyed(seed: int, sample: int, purpose: Purpose = Purpose.SAMPLE) -> np.random.Generator:

@@ -12,7 +12,7 @@ import numpy as np
 
 from unetdiff.atomic import replacing
 from unetdiff.errors import InputError
-from unetdiff.features.cell import Cell
+from unetdiff.features.cell import Cell, cells_of
 from unetdiff.plain import from_plain, require, to_plain
 
 __all__ = ["FILE", "FORMAT", "ConditionKind", "DType", "Manifest", "Pool", "row_bytes"]
@@ -79,7 +79,7 @@ class Manifest:
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Every tap at every noise level, tap by tap."""
-        return tuple(Cell(tap, sigma) for tap in self.taps for sigma in self.sigmas)
+        return cells_of(self.taps, self.sigmas)
 
     @property
     def row_shapes(self) -> dict[Cell, tuple[int, ...]]:
