@@ -69,6 +69,9 @@ COMMANDS = {
     "replay": Command(
         module="unetdiff.cli.replay", summary="run again the training step whose loss or gradient was not finite"
     ),
+    "features": Command(
+        module="unetdiff.cli.features", summary="extract a network's features of images, by place and noise level"
+    ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"

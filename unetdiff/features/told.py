@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unetdiff.data import PackedDataset
 from unetdiff.denoiser import Condition
 from unetdiff.errors import InputError
+from unetdiff.features.manifest import ConditionKind
 from unetdiff.text import Framing, TextEncoder
 from unetdiff.text.encoder import TextCondition
 from unetdiff.unet import NULL_CLASS, UNet
 
-__all__ = ["Captions", "Classes", "Nothing", "Told"]
+__all__ = ["Captions", "Classes", "Nothing", "Told", "told"]
 
 
 class Told(Protocol):
@@ -96,6 +98,27 @@ class Captions:
         """Of these images."""
         texts = self.encoder.encode([self.captions[row] for row in rows], self.framing, truncate=True)
         return {**self.nothing(rows), **cast(Condition, texts)}
+
+
+def told(
+    kind: ConditionKind, nothing: Nothing, data: PackedDataset, encoder: TextEncoder | None, framing: Framing
+) -> Told:
+    """What `kind` says, of these images.
+
+    Raises:
+        InputError: labels or captions that the images have not, or a network that cannot be told them.
+    """
+    if kind == "class":
+        if data.labels is None:
+            raise InputError("condition: images with labels expected, got some without")
+        return Classes(nothing=nothing, labels=data.labels)
+    if kind == "text":
+        if data.captions is None or encoder is None:
+            raise InputError(
+                f"condition: {'images with captions' if encoder else 'a model of texts'} expected, got none"
+            )
+        return Captions(nothing=nothing, encoder=encoder, captions=data.captions, framing=framing)
+    return nothing
 
 
 def _repeated(row: Mapping[str, object], count: int) -> dict[str, object]:
