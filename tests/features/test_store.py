@@ -43,7 +43,8 @@ def features_of(manifest):
 
 
 def written(folder, manifest=MANIFEST, only=slice(None)):
-    writer = StoreWriter(folder, manifest, LABELS)
+    writer = StoreWriter(folder, manifest)
+    writer.begin(LABELS)
     features = features_of(manifest)
     for name, rows in list(writer.missing.items())[only]:
         writer.write(name, {cell: value[rows.start : rows.stop] for cell, value in features.items()})
@@ -101,7 +102,7 @@ def test_a_store_goes_on_where_it_stopped(tmp_path):
     made = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match="3 files of features expected, 1 are missing, the first features-00002-of"):
         FeatureStore.open(tmp_path)
-    assert list(StoreWriter(tmp_path, MANIFEST, LABELS).missing.values()) == [range(8, 11)]
+    assert list(StoreWriter(tmp_path, MANIFEST).missing.values()) == [range(8, 11)]
     features = written(tmp_path)
     assert made.items() <= {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}.items()
     store = FeatureStore.open(tmp_path)
@@ -122,12 +123,13 @@ def test_features_that_depend_on_something_else_are_not_mixed(tmp_path, change, 
     written(tmp_path, only=slice(0, 1))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=message):
-        StoreWriter(tmp_path, replace(MANIFEST, **change), LABELS)
+        StoreWriter(tmp_path, replace(MANIFEST, **change))
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
-    writer = StoreWriter(tmp_path, MANIFEST, LABELS)
+    writer = StoreWriter(tmp_path, MANIFEST)
+    writer.begin(LABELS)
     before = sorted(tmp_path.iterdir())
     name = next(iter(writer.missing))
     with pytest.raises(InputError, match=r"conv_in at sigma 0.1: expected float32 \(4, 3\), got float32 \(11, 3\)"):
@@ -167,6 +169,7 @@ def test_refusals(tmp_path):
 def test_images_without_classes_have_no_labels(tmp_path):
     manifest = replace(MANIFEST, classes=())
     writer = StoreWriter(tmp_path, manifest)
+    writer.begin()
     for name, rows in writer.missing.items():
         writer.write(name, {cell: v[rows.start : rows.stop] for cell, v in features_of(manifest).items()})
     assert FeatureStore.open(tmp_path).labels is None

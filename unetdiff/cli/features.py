@@ -133,6 +133,8 @@ def run(args: jsonargparse.Namespace) -> None:
             sweeps[split].fill(writer, own, options.batch_size, bar.update)
     state.wait_for_everyone()
     if state.is_main_process:
+        if options.condition == "null" and _always_told(model):
+            print("note: this model was told its condition in all of its training; see --condition")
         made = sum(len(writers[split].manifest.shards[name]) for split, names in missing.items() for name in names)
         count = sum(writer.manifest.images for writer in writers.values())
         print(f"{made} of {count} images done in {time.perf_counter() - started:.1f} s on {model.device}")
@@ -152,6 +154,12 @@ def _device(name: str, state: PartialState) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: a CUDA device expected, torch finds none")
     return torch.device("cpu") if name == "cpu" else state.device
+
+
+def _always_told(model: LoadedModel) -> bool:
+    """Whether its training never left out the condition, so that it does not know what it means to be told nothing."""
+    facts = model.info.training
+    return model.conditional and facts.get("condition dropout", facts.get("class dropout")) == 0
 
 
 def _sweeps(model: LoadedModel, options: ExtractionOptions, data: DataConfig) -> dict[Split, Sweep]:
@@ -183,10 +191,10 @@ def _writers(model: LoadedModel, sweeps: Mapping[Split, Sweep], out: Path, say: 
             sizes = f"{len(manifest.taps)} places x {len(manifest.sigmas)} noise levels"
             print(f"{split}: {manifest.images} images, {sizes}, {in_bytes(manifest.bytes)}")
     _require_room(out, list(manifests.values()))
-    return {
-        split: StoreWriter(out / split, manifest, sweeps[split].images.data.labels)
-        for split, manifest in manifests.items()
-    }
+    writers = {split: StoreWriter(out / split, manifest) for split, manifest in manifests.items()}
+    for split, writer in writers.items():
+        writer.begin(sweeps[split].images.data.labels)
+    return writers
 
 
 def _require_room(out: Path, manifests: Sequence[Manifest]) -> None:
@@ -195,6 +203,4 @@ def _require_room(out: Path, manifests: Sequence[Manifest]) -> None:
     there = sum(path.stat().st_size for path in out.glob("*/features-*.safetensors"))
     needed, free = sum(manifest.bytes for manifest in manifests) - there, shutil.disk_usage(place).free
     if needed > free:
-        raise InputError(
-            f"out: {in_bytes(needed)} of free disk for the features expected in {place}, got {in_bytes(free)}"
-        )
+        raise InputError(f"out: {in_bytes(needed)} of free disk expected in {place}, got {in_bytes(free)}")

@@ -19,13 +19,12 @@ __all__ = ["StoreWriter"]
 class StoreWriter:
     """A store that is being written; several processes may write different files of it."""
 
-    def __init__(self, folder: Path, manifest: Manifest, labels: NDArray[np.int64] | None = None) -> None:
-        """Begin a store, or go on with the one in the folder.
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        """Nothing is written yet.
 
         Args:
-            folder: made if it is not there.
+            folder: empty, not there, or with a part of these features.
             manifest: what shall be in it.
-            labels: (N,), below the number of the manifest's classes.
 
         Raises:
             InputError: features in the folder that depend on something else.
@@ -34,10 +33,14 @@ class StoreWriter:
         self.manifest = manifest
         if (folder / FILE).is_file():
             Manifest.read(folder).require_same(manifest, folder)
+
+    def begin(self, labels: NDArray[np.int64] | None = None) -> None:
+        """Make the folder with all but the features: `labels` (N,) are below the number of the manifest's classes."""
+        if (self.folder / FILE).is_file():
             return
         if labels is not None:
-            _save(folder / LABELS, {"labels": labels}, manifest)
-        manifest.write(folder)
+            _save(self.folder / LABELS, {"labels": labels}, self.manifest)
+        self.manifest.write(self.folder)
 
     @property
     def missing(self) -> dict[str, range]:

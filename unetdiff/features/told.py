@@ -113,10 +113,10 @@ def told(
             raise InputError("condition: images with labels expected, got some without")
         return Classes(nothing=nothing, labels=data.labels)
     if kind == "text":
-        if data.captions is None or encoder is None:
-            raise InputError(
-                f"condition: {'images with captions' if encoder else 'a model of texts'} expected, got none"
-            )
+        if data.captions is None:
+            raise InputError("condition: images with captions expected, got some without")
+        if encoder is None:
+            raise InputError("condition: a model of texts expected, got one without a text encoder")
         return Captions(nothing=nothing, encoder=encoder, captions=data.captions, framing=framing)
     return nothing
 
