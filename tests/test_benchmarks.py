@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from benchmarks import checkpointing, data_loading, sampling, training, unet
+from benchmarks import checkpointing, data_loading, features, sampling, training, unet
 from benchmarks.agreement import disagreement, randomise_zeros_
 from benchmarks.layouts import randomise
 from benchmarks.peak import count_flops
@@ -132,3 +132,11 @@ def test_rounds_must_be_positive(capsys):
         unet.main(["--rounds", "0"])
     assert stop.value.code == 2
     assert "rounds" in capsys.readouterr().err
+
+
+def test_features_command(capsys):
+    features.main(["--quick"])
+    out = capsys.readouterr().out
+    for line in ("hooks over ours", "of the network's operations", "throughput over the bare network's"):
+        assert out.count(line) == 1
+    assert out.count("resident at most") == 2

@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# tests/pipelines and tests/training make the files that these begin with
-BEGUN = ("pretrained", "scaling", "skip-tuning", "text-to-image", "training")
+# tests/features, tests/pipelines and tests/training make the files that these begin with
+BEGUN = ("features", "pretrained", "scaling", "skip-tuning", "text-to-image", "training")
 WITH_FILES = [ROOT / "docs" / "guides" / f"{name}.md" for name in BEGUN]
 
 

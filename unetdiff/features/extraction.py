@@ -62,7 +62,7 @@ class Extractor:
         """
         if images.shape[1:] != self.shape:
             raise InputError(f"images: expected the shape {self.shape}, got {tuple(images.shape[1:])}")
-        noises = self._noises(rows).to(images.device)
+        noises = self.noises(rows).to(images.device)
         features: dict[Cell, Tensor] = {}
         with _evaluating(self.denoiser):
             for sigma in self.settings.sigmas:
@@ -70,8 +70,8 @@ class Extractor:
                 features |= {Cell(tap, sigma): _mean([run[tap] for run in runs]) for tap in self.settings.taps}
         return {cell: self._finite(cell, features[cell], rows) for cell in self.settings.cells}
 
-    def _noises(self, rows: NDArray[np.int64]) -> Tensor:
-        """(ensemble, N, C, H, W)."""
+    def noises(self, rows: NDArray[np.int64]) -> Tensor:
+        """What is added to the images, (ensemble, N, C, H, W), of standard deviation 1; zeros to clean ones."""
         if not self.settings.noisy:
             return torch.zeros(1, len(rows), 1, 1, 1)
         shape = (self.settings.ensemble, *self.shape)
