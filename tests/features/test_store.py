@@ -80,6 +80,7 @@ def test_what_is_written_is_read(tmp_path, dtype):
         [[1, 9], [7, 2]],
         6,
         np.array([], np.int64),
+        [],
     ],
 )
 def test_rows_are_indexed_as_arrays_are(tmp_path, index):

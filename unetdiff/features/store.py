@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError, safe_open
 
 from unetdiff.errors import InputError
@@ -98,12 +98,12 @@ class Rows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: slice | ArrayLike) -> Values:
+    def __getitem__(self, index: slice | int | Sequence[int] | NDArray[np.int64 | np.bool_]) -> Values:
         """Rows as numpy would take them: by a slice, by integers in any order and number, or by a mask."""
         if isinstance(index, slice):
             wanted = np.arange(*index.indices(len(self)))
         else:
-            wanted = np.asarray(np.arange(len(self))[np.asarray(index)])
+            wanted = np.asarray(np.arange(len(self))[index])
         flat = wanted.reshape(-1)
         found = np.empty((len(flat), *self.shape[1:]), self.dtype)
         number = flat // self.store.manifest.shard_images
