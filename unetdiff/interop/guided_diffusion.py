@@ -3,7 +3,7 @@
 Nichol & Dhariwal 2021, Dhariwal & Nichol 2021 (ADM), Song et al. 2023. All three share one network class, `UNetModel`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, ResnetConfig, TimeConfig, UNetConfig
 from unetdiff.denoiser import Denoiser
+from unetdiff.interop.guided_blocks import Block, guided_blocks
 from unetdiff.interop.loading import denoiser_from
 from unetdiff.interop.qkv import Layout, split_qkv
 from unetdiff.nodes import Node
@@ -188,21 +189,17 @@ def _linear(tensor: Tensor) -> Tensor:
 
 def _paths(nodes: Sequence[Node]) -> dict[str, str]:
     """Where each node lies there."""
-    middle = (node for node in nodes if node.name.startswith("mid_block."))
+    blocks = guided_blocks(nodes)
     return {
-        **_units("input_blocks", (node for node in nodes if node.name.startswith(("conv_in", "down_blocks.")))),
-        **{node.name: f"middle_block.{part}" for part, node in enumerate(middle)},
-        **_units("output_blocks", (node for node in nodes if node.name.startswith("up_blocks."))),
+        **_parts("input_blocks", blocks.input_blocks),
+        **{node.name: f"middle_block.{part}" for part, node in enumerate(blocks.middle_block)},
+        **_parts("output_blocks", blocks.output_blocks),
         "conv_norm_out": "out.0",
         "conv_out": "out.2",
     }
 
 
-def _units(side: str, nodes: Iterable[Node]) -> dict[str, str]:
-    """Number units and their parts: a unit is a residual block with the attention and the upsampler behind it."""
-    paths = {}
-    unit, part = -1, 0
-    for node in nodes:
-        unit, part = (unit, part + 1) if node.kind in ("attention", "upsample") else (unit + 1, 0)
-        paths[node.name] = f"{side}.{unit}.{part}"
-    return paths
+def _parts(side: str, blocks: Sequence[Block]) -> dict[str, str]:
+    return {
+        node.name: f"{side}.{index}.{part}" for index, block in enumerate(blocks) for part, node in enumerate(block)
+    }
