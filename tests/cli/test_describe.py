@@ -11,6 +11,8 @@ from unetdiff.cli.main import main
 from unetdiff.config import AttentionConfig, LevelConfig, UNetConfig
 from unetdiff.describe import costs
 from unetdiff.diagram import draw
+from unetdiff.features.aliases import aliased
+from unetdiff.tap_points import tap_points
 
 CONFIG = UNetConfig(
     sample_size=(8, 12),
@@ -95,6 +97,32 @@ def test_presets_by_name(described):
     assert facts["size"] == [16, 16]
     assert facts["context_tokens"] is None
     assert facts["total"] == described_total(presets.ddpm_cifar10(), (16, 16))
+
+
+def test_taps_are_listed_with_their_aliases(model, described):
+    taps = described(model, "--taps")["taps"]
+    points = tap_points(CONFIG, CONFIG.nodes())
+    for field in ("name", "node", "form", "channels", "stride"):
+        assert [tap[field] for tap in taps] == [getattr(point, field) for point in points]
+    assert sum(len(tap["aliases"]) for tap in taps) > len(CONFIG.levels)
+    assert all(aliased(alias, CONFIG) == [tap["name"]] for tap in taps for alias in tap["aliases"])
+    assert "taps" not in described(model)
+
+
+def test_taps_are_printed_behind_the_costs(model, capsys):
+    main(["describe", model, "--taps"])
+    *_, costs_, taps = capsys.readouterr().out.rstrip().split("\n\n")
+    assert "For one image" in costs_
+    heading, *lines = taps.splitlines()
+    assert heading.split() == ["tap", "form", "channels", "stride", "also", "called"]
+    assert len(lines) == len(tap_points(CONFIG, CONFIG.nodes()))
+    assert next(line for line in lines if line.startswith("mid_block.resnets.1 ")).split() == [
+        "mid_block.resnets.1",
+        "image",
+        "32",
+        "2",
+        "block:5",
+    ]
 
 
 def test_height_comes_before_width(model, described):

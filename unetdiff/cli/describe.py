@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jsonargparse
 
@@ -15,9 +16,11 @@ from unetdiff.describe import LevelCost, NodeCost, costs, costs_of_levels
 from unetdiff.diagram import draw
 from unetdiff.diffusers_config import read_config
 from unetdiff.errors import InputError
+from unetdiff.features.aliases import aliases
 from unetdiff.interop.edm_pickle import read_edm_config
 from unetdiff.plain import require
 from unetdiff.tables import in_bytes, in_thousands, table
+from unetdiff.tap_points import tap_points
 
 __all__ = ["parser", "run"]
 
@@ -26,6 +29,8 @@ SUMS = ("parameters", "macs", "activation_bytes")
 SUM_HEADINGS = ("parameters", "MACs", "activations")
 NODE_HEADINGS = ("name", "kind", "level", "in", "skip", "out", "size", "tokens", *SUM_HEADINGS, "skip from")
 LEVEL_HEADINGS = ("level", "size", "tokens", *SUM_HEADINGS)
+TAP_HEADINGS = ("tap", "form", "channels", "stride", "also called")
+TAPS_LEFT_ALIGNED = [TAP_HEADINGS.index(heading) for heading in ("tap", "form", "also called")]
 LEFT_ALIGNED = [NODE_HEADINGS.index(heading) for heading in ("name", "kind", "skip from")]
 NOTES = """\
 For one image. MACs: multiply-accumulates of convolutions and matrix products, attention's too.
@@ -41,6 +46,7 @@ def parser() -> jsonargparse.ArgumentParser:
         help=f"model, run or pipeline folder, folder with a config.json, EDM's network-snapshot.pkl, or one of {names}",
     )
     result.add_argument("--size", type=str, help="height and width of the input, such as 64 or 64x48; else the model's")
+    result.add_argument("--taps", action="store_true", help="also list where feature maps can be read, and how wide")
     result.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     result.add_argument("--diagram", type=Path, metavar="FILE.svg", help="also draw the U with its skips")
     return result
@@ -55,7 +61,8 @@ def run(args: jsonargparse.Namespace) -> None:
         with replacing(args.diagram) as staged:
             staged.write_text(draw(rows), encoding="utf-8")
     if args.json:
-        print(json.dumps(_everything(args.model, config, size, rows), indent=2))
+        taps = {"taps": _taps(config)} if args.taps else {}
+        print(json.dumps(_everything(args.model, config, size, rows) | taps, indent=2))
         return
     context = f", {CONTEXT_TOKENS} context tokens" if config.cross_attention_dim is not None else ""
     print(f"{args.model} at {_resolution(*size)}{context}\n")
@@ -64,6 +71,8 @@ def run(args: jsonargparse.Namespace) -> None:
     print(table([NODE_HEADINGS, *nodes], LEFT_ALIGNED), table([LEVEL_HEADINGS, *levels]), NOTES, sep="\n\n")
     if config.removed:
         print(f"Taken out: {', '.join(config.removed)}.")
+    if args.taps:
+        print(f"\n{table([TAP_HEADINGS, *map(_tap_cells, _taps(config))], TAPS_LEFT_ALIGNED)}")
     if args.diagram is not None:
         print(f"\n{args.diagram}")
 
@@ -110,6 +119,14 @@ def _everything(model: str, config: UNetConfig, size: tuple[int, int], rows: Seq
     }
 
 
+def _taps(config: UNetConfig) -> list[dict[str, Any]]:
+    """Where feature maps can be read, with the names that papers have for them."""
+    also = aliases(config)
+    return [
+        {**asdict(point), "aliases": list(also.get(point.name, ()))} for point in tap_points(config, config.nodes())
+    ]
+
+
 def _totals(rows: Sequence[NodeCost]) -> dict[str, int]:
     return {name: sum(getattr(row, name) for row in rows) for name in SUMS}
 
@@ -118,6 +135,10 @@ def _node_cells(row: NodeCost) -> tuple[str, ...]:
     level = "-" if row.level is None else str(row.level)
     channels = (str(row.in_channels), str(row.skip_channels or "-"), str(row.out_channels))
     return (row.name, row.kind, level, *channels, *_size_cells(row), *_sum_cells(asdict(row)), row.skip_from or "")
+
+
+def _tap_cells(tap: Mapping[str, Any]) -> tuple[str, ...]:
+    return (tap["name"], tap["form"], str(tap["channels"]), str(tap["stride"]), " ".join(tap["aliases"]))
 
 
 def _level_cells(row: LevelCost) -> tuple[str, ...]:
