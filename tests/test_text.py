@@ -197,6 +197,12 @@ def test_lengths_count_the_tokens_of_what_would_be_cut_too(kind, request, tmp_pa
     assert load_text(tmp_path).lengths([*PROMPTS, LONG]) == [count + 2 for count in letters]
 
 
+@pytest.mark.parametrize("kind", ["stable_diffusion", "stable_diffusion_xl"])
+def test_tokens_are_named_in_the_order_that_attention_sees(kind, request, tmp_path):
+    request.getfixturevalue(kind)()
+    assert load_text(tmp_path).tokens("red fox") == ("<|startoftext|>", *"redfox", "<|endoftext|>")
+
+
 def test_a_prompt_does_not_depend_on_its_batch(stable_diffusion, tmp_path):
     stable_diffusion()
     text = load_text(tmp_path)

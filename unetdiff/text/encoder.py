@@ -11,7 +11,7 @@ from typing_extensions import NotRequired
 
 from unetdiff.plain import require
 
-__all__ = ["Framing", "TextCondition", "TextEncoder", "layer", "token_counts"]
+__all__ = ["Framing", "TextCondition", "TextEncoder", "layer", "token_counts", "token_texts"]
 
 
 class TextCondition(TypedDict):
@@ -60,6 +60,10 @@ class TextEncoder(ABC):
         """
 
     @abstractmethod
+    def tokens(self, prompt: str) -> tuple[str, ...]:
+        """The tokens of a prompt as texts, the marks of its beginning and end among them: those that attention sees."""
+
+    @abstractmethod
     def unconditional(self, framing: Framing | None = None) -> TextCondition:
         """What stood for no prompt in training: one row, which `samplers.guided_in_one_call` lets serve for all."""
 
@@ -78,3 +82,9 @@ def layer(states: Sequence[Tensor], last: int, clip_skip: int) -> Tensor:
 def token_counts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[int]:
     """Number of tokens of each prompt, uncut."""
     return [len(row) for row in tokenizer(list(prompts), padding=False, truncation=False, verbose=False).input_ids]
+
+
+def token_texts(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[str, ...]:
+    """Each token of a prompt by itself, uncut."""
+    numbers = tokenizer(prompt, padding=False, truncation=False, verbose=False).input_ids
+    return tuple(tokenizer.decode([number]) for number in numbers)

@@ -23,7 +23,7 @@ from transformers.utils import ModelOutput
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
-from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts
+from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts, token_texts
 from unetdiff.weight_source import read_json, refusal
 
 __all__ = ["load_text"]
@@ -92,6 +92,9 @@ class _StableDiffusion(TextEncoder):
         norm = getattr(model, "text_model", model).final_layer_norm  # transformers 4 has `text_model` in between
         return {"encoder_hidden_states": norm(layer(output.hidden_states, -1, clip_skip))}
 
+    def tokens(self, prompt: str) -> tuple[str, ...]:
+        return token_texts(self.tower.tokenizer, prompt)
+
     def unconditional(self, framing: Framing | None = None) -> TextCondition:
         return self.encode([""])
 
@@ -116,6 +119,9 @@ class _StableDiffusionXL(TextEncoder):
         pooled = outputs[-1].text_embeds
         time_ids = pooled.new_tensor([numbers]).expand(len(prompts), -1)
         return {"encoder_hidden_states": tokens, "added_cond_kwargs": {"text_embeds": pooled, "time_ids": time_ids}}
+
+    def tokens(self, prompt: str) -> tuple[str, ...]:
+        return token_texts(self.towers[0].tokenizer, prompt)  # the towers have the same tokens
 
     def unconditional(self, framing: Framing | None = None) -> TextCondition:
         empty = self.encode([""], framing)

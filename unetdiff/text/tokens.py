@@ -28,7 +28,7 @@ from transformers import (
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
-from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts
+from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts, token_texts
 from unetdiff.weight_source import local_folder, refusal
 
 __all__ = ["TokenEncoder", "encoder_config", "encoder_folder", "encoder_hash", "encoder_width"]
@@ -90,6 +90,10 @@ class TokenEncoder(TextEncoder):
             "encoder_hidden_states": F.pad(states * mask[..., None], (0, 0, 0, rest)),
             "encoder_attention_mask": F.pad(mask, (0, rest)),
         }
+
+    def tokens(self, prompt: str) -> tuple[str, ...]:
+        """Parts of words, as the encoder's vocabulary has them."""
+        return token_texts(self.tokenizer, prompt)
 
     def unconditional(self, framing: Framing | None = None) -> TextCondition:
         """The empty prompt."""
