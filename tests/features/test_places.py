@@ -20,6 +20,7 @@ def test_all_are_the_outputs_of_all_nodes(unet):
         (["mid_block.resnets.*:input"], ("mid_block.resnets.0:input", "mid_block.resnets.1:input")),
         ([f"{BLOCK}.attn2"], (f"{BLOCK}.attn2",)),
         (["mid_block.*.attn2"], (f"{BLOCK}.attn2",)),
+        (["dift_sd:0", "block:5", "mid_block.resnets.1"], ("mid_block.resnets.1", "up_blocks.0.upsamplers.0")),
     ],
 )
 def test_names_and_patterns(unet, names, expected):
@@ -41,6 +42,7 @@ def test_parts_of_nodes_by_the_end_of_their_names(unet):
             "nodes: expected one of input, probabilities, residual behind the colon, got .*outpt",
         ),
         (["conv_in:residual"], "nodes: expected a pattern of names in the network, got conv_in"),
+        (["block:10"], "block:10: expected block:1 to block:9 in this network"),
         ([], "nodes: expected names of nodes or taps, got none"),
     ],
 )

@@ -5,12 +5,14 @@ mid_block                         outputs of the nodes in it
 up_blocks.*.resnets.0             outputs of the nodes that a pattern means (see `unetdiff.name_patterns`)
 up_blocks.*:input                 their inputs; likewise :residual
 mid_block.resnets.1:residual      a tap as `unet.taps` lists it
+block:24, dift_sd:1, out_*        what papers call them (see `unetdiff.features.aliases`)
 attn2                             the outputs of parts of nodes, where no node is called so
 """
 
 from collections.abc import Iterable
 
 from unetdiff.errors import InputError
+from unetdiff.features.aliases import aliased
 from unetdiff.name_patterns import matching
 from unetdiff.unet import UNet
 
@@ -37,6 +39,8 @@ def _meant(name: str, unet: UNet) -> list[str]:
         return nodes
     if name in unet.taps:
         return [name]
+    if (places := aliased(name, unet.config)) is not None:
+        return list(places)
     path, colon, site = name.partition(":")
     of_site = [tap.removesuffix(f":{site}") for tap in unet.taps if tap.partition(":")[1:] == (colon, site)]
     if not of_site:
