@@ -1,4 +1,4 @@
-"""A picture of curves: panels side by side, without a window and without matplotlib's global state."""
+"""A picture of curves or tables: panels side by side, without a window and without matplotlib's global state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,9 +35,9 @@ class Picture:
             raise InputError(f"plot: expected a file ending in one of {', '.join(kinds)}, got {path}")
 
     @contextmanager
-    def panels(self, count: int) -> Iterator[list["Axes"]]:
-        """Yield the panels to draw in; at the end, write the file whole."""
-        width, height = PANEL
+    def panels(self, count: int, size: tuple[float, float] = PANEL) -> Iterator[list["Axes"]]:
+        """Yield the panels to draw in, each of this width and height in inches; at the end, write the file whole."""
+        width, height = size
         self._figure.set_size_inches(width * count, height)
         yield list(self._figure.subplots(1, count, squeeze=False)[0])
         with replacing(self.path) as staged:

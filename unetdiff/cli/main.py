@@ -73,6 +73,7 @@ COMMANDS = {
         module="unetdiff.cli.features", summary="extract a network's features of images, by place and noise level"
     ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
+    "cka": Command(module="unetdiff.cli.cka", summary="compare representations: layers, noise levels, two models"),
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"
     ),
