@@ -75,6 +75,7 @@ COMMANDS = {
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "cka": Command(module="unetdiff.cli.cka", summary="compare representations: layers, noise levels, two models"),
     "embed": Command(module="unetdiff.cli.embed", summary="draw the features of images as points in a plane, by class"),
+    "classify": Command(module="unetdiff.cli.classify", summary="find the class of images with a model of classes"),
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"
     ),
