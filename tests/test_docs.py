@@ -7,8 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# tests/features, tests/pipelines and tests/training make the files that these begin with
-BEGUN = ("features", "pretrained", "scaling", "skip-tuning", "text-to-image", "training")
+# their own tests make the files that these begin with
+BEGUN = (
+    "comparing-layers",
+    "diffusion-classifier",
+    "features",
+    "pretrained",
+    "scaling",
+    "skip-tuning",
+    "text-to-image",
+    "training",
+)
 WITH_FILES = [ROOT / "docs" / "guides" / f"{name}.md" for name in BEGUN]
 
 
