@@ -1,0 +1,22 @@
+"""Every probe by the name that commands and documents use, with where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unetdiff.probes.knn import NearestNeighbours
+from unetdiff.probes.probe import Probe
+
+__all__ = ["PROBES", "ProbeEntry"]
+
+
+@dataclass(frozen=True)
+class ProbeEntry:
+    """A probe's class; without arguments it makes the probe with its usual settings."""
+
+    make: type[Probe]
+    source: str
+
+
+PROBES: Mapping[str, ProbeEntry] = {
+    "knn": ProbeEntry(NearestNeighbours, "Caron et al. 2021 (DINO)"),
+}
