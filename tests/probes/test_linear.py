@@ -106,7 +106,7 @@ def test_with_nothing_held_out_there_is_no_validation(blobs):
     rows, labels = blobs()
     [fitted] = QUICK.fit_each([rows], Task(labels=labels, classes=3))
     assert fitted.validation is None
-    assert fitted.chosen == {"rate": 0.003}
+    assert fitted.chosen == {"rate": 0.01}
 
 
 def test_standardised_rows_have_mean_0_and_variance_1(monkeypatch):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unetdiff.probes.knn import NearestNeighbours
+from unetdiff.probes.linear import Linear
+from unetdiff.probes.logistic import Logistic
 from unetdiff.probes.probe import Probe
 
 __all__ = ["PROBES", "ProbeEntry"]
@@ -18,5 +20,7 @@ class ProbeEntry:
 
 
 PROBES: Mapping[str, ProbeEntry] = {
+    "linear": ProbeEntry(Linear, "Chen et al. 2024 (l-DAE)"),
+    "logistic": ProbeEntry(Logistic, "Radford et al. 2021 (CLIP)"),
     "knn": ProbeEntry(NearestNeighbours, "Caron et al. 2021 (DINO)"),
 }

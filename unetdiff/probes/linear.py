@@ -37,7 +37,7 @@ class Linear(Probe):
         seed: Of the order of the rows.
     """
 
-    rates: tuple[float, ...] = (0.001, 0.003, 0.01)
+    rates: tuple[float, ...] = (0.001, 0.01, 0.1)
     epochs: int = 20
     least_steps: int = 500
     batch: int = 256
