@@ -59,6 +59,11 @@ COMMANDS = {
     "eval": Command(module="unetdiff.cli.evaluate", summary="measure how good a model's images are"),
     "skip-search": Command(module="unetdiff.cli.skip_search", summary="find the skip-tuning that samples best"),
     "skip-report": Command(module="unetdiff.cli.skip_report", summary="show what skip connections and skip-tuning do"),
+    "probe": Command(module="unetdiff.cli.probe", summary="show what can be told from stored features"),
+    "sweep": Command(
+        module="unetdiff.cli.sweep",
+        summary="probe the features of all nodes at several noise levels; table and picture",
+    ),
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),

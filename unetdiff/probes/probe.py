@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetdiff.errors import InputError
+from unetdiff.features.cell import Cell
 from unetdiff.probes.rows import Rows
 from unetdiff.probes.task import Labels, Task
 
@@ -72,6 +73,10 @@ class Probe(ABC):
         Raises:
             InputError: values that are not finite, or another number of rows than of labels.
         """
+
+    def for_cells(self, cells: Sequence[Cell]) -> "Probe":
+        """This probe where `features` are of these cells."""
+        return self
 
     def for_shots(self, count: int) -> "Probe":
         """This probe where `count` rows of each class are all there is."""

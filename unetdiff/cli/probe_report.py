@@ -1,0 +1,101 @@
+"""Results of probes as a table on the screen, as CSV and as JSON."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from unetdiff.atomic import replacing
+from unetdiff.features.cell import Cell
+from unetdiff.model_info import JSON
+from unetdiff.probes.comparison import Result, best_result
+from unetdiff.tables import table
+
+__all__ = ["as_json", "print_best", "print_results", "write_csv"]
+
+COLUMNS = ("network", "probe", "shots", "node", "sigma", "held_out", "test", "deviation", "chosen")
+
+
+def print_results(results: Sequence[Result]) -> None:
+    """Test accuracy of every cell with every probe, accuracy on held-out training rows in brackets."""
+    heads = list(dict.fromkeys(_head(result) for result in results))
+    found = {(result.cells, _head(result)): result for result in results}
+    rows = [["node", "sigma", *heads]]
+    for cells in dict.fromkeys(result.cells for result in results):
+        tap, sigma = _place(cells)
+        rows.append([tap, sigma, *(_accuracies(found.get((cells, head))) for head in heads)])
+    print(table(rows, left_aligned=[0]))
+
+
+def print_best(results: Sequence[Result], floor: float) -> None:
+    """The best cell of each probe, chosen on held-out training rows, and what is reached without features."""
+    for probe in dict.fromkeys(result.probe for result in results):
+        best = best_result([result for result in results if result.probe == probe])
+        tap, sigma = _place(best.cells)
+        settings = "".join(f", {name} {value:g}" for name, value in best.chosen.items())
+        print(f"best {probe}: {tap} at sigma {sigma}, test {best.test:.4f}, held out {best.validation:.4f}{settings}")
+    print(f"most frequent class: {floor:.4f}")
+
+
+def write_csv(path: Path, results: Mapping[str, Sequence[Result]]) -> None:
+    """A line for each result; `results` by the name of the network that the features are of."""
+    with replacing(path) as staged, staged.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        lines.writeheader()
+        for network, of_network in results.items():
+            lines.writerows({"network": network, **_line(result)} for result in of_network)
+
+
+def as_json(results: Sequence[Result]) -> list[dict[str, JSON]]:
+    """An object for each result."""
+    return [
+        {
+            "probe": result.probe,
+            "cells": [{"node": cell.tap, "sigma": cell.sigma} for cell in result.cells],
+            "shots": result.shots,
+            "held_out": result.validation,
+            "test": result.test,
+            "deviation": result.deviation,
+            "chosen": dict(result.chosen),
+        }
+        for result in results
+    ]
+
+
+def _line(result: Result) -> dict[str, object]:
+    chosen = " ".join(f"{name}={value:g}" for name, value in result.chosen.items())
+    return {
+        "probe": result.probe,
+        "shots": result.shots,
+        "node": " + ".join(dict.fromkeys(cell.tap for cell in result.cells)),
+        "sigma": _sigmas(result.cells),
+        "held_out": _digits(result.validation),
+        "test": _digits(result.test),
+        "deviation": _digits(result.deviation),
+        "chosen": chosen,
+    }
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _head(result: Result) -> str:
+    return result.probe if result.shots is None else f"{result.probe}, {result.shots}-shot"
+
+
+def _place(cells: Sequence[Cell]) -> tuple[str, str]:
+    """Node and noise level of a cell; of several the number of nodes, and all noise levels."""
+    taps = dict.fromkeys(cell.tap for cell in cells)
+    return (f"{len(taps)} nodes" if len(taps) > 1 else next(iter(taps))), _sigmas(cells)
+
+
+def _sigmas(cells: Sequence[Cell]) -> str:
+    return ",".join(f"{sigma:g}" for sigma in sorted({cell.sigma for cell in cells}))
+
+
+def _accuracies(result: Result | None) -> str:
+    if result is None:
+        return ""
+    if result.deviation is not None:
+        return f"{result.test:.3f} +- {result.deviation:.3f}"
+    return f"{result.test:.3f} ({result.validation or 0:.3f})"
