@@ -13,6 +13,7 @@ BEGUN = (
     "diffusion-classifier",
     "features",
     "pretrained",
+    "probes",
     "scaling",
     "skip-tuning",
     "text-to-image",

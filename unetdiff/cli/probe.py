@@ -94,5 +94,4 @@ def run(args: jsonargparse.Namespace) -> None:
         print(json.dumps({"store": str(args.store), **facts, "results": as_json(results)}, indent=2))
     else:
         print_results(results)
-        print("\ntest accuracy; in brackets on held-out training images, which choices are made on")
         print_best(results, features.floor)

@@ -16,7 +16,7 @@ COLUMNS = ("network", "probe", "shots", "node", "sigma", "held_out", "test", "de
 
 
 def print_results(results: Sequence[Result]) -> None:
-    """Test accuracy of every cell with every probe, accuracy on held-out training rows in brackets."""
+    """A row for every cell, a column for every probe."""
     heads = list(dict.fromkeys(_head(result) for result in results))
     found = {(result.cells, _head(result)): result for result in results}
     rows = [["node", "sigma", *heads]]
@@ -24,6 +24,7 @@ def print_results(results: Sequence[Result]) -> None:
         tap, sigma = _place(cells)
         rows.append([tap, sigma, *(_accuracies(found.get((cells, head))) for head in heads)])
     print(table(rows, left_aligned=[0]))
+    print("test accuracy (in brackets that on held-out training images, on which choices are made)\n")
 
 
 def print_best(results: Sequence[Result], floor: float) -> None:
