@@ -60,13 +60,15 @@ def run(args: jsonargparse.Namespace) -> None:
         features |= {UNTRAINED: LabelledFeatures.open(args.out / UNTRAINED), "pixels": _pixels(args)}
     results = {network: options.results(of_network) for network, of_network in features.items()}
     write_csv(args.out / TABLE, results)
-    if picture is not None:
-        _heatmap(results["model"]).write(picture)
+    single = [result for result in results["model"] if len(result.cells) == 1 and result.shots is None]
+    if picture is not None and single:
+        _heatmap(single).write(picture)
     for network, of_network in results.items():
         print(f"\n{network}")
         print_results(of_network)
         print_best(of_network, features[network].floor)
-    print(_over_noise(results["model"], len(features["model"].test_labels)))
+    if single:
+        print(_over_noise(single, len(features["model"].test_labels)))
     print(args.out / TABLE)
 
 
@@ -111,9 +113,8 @@ def _pixels(args: jsonargparse.Namespace) -> LabelledFeatures:
 
 
 def _heatmap(results: Sequence[Result]) -> Heatmap:
-    """Test accuracy of the first probe of single cells, with the cell that is best on held-out images marked."""
-    single = [result for result in results if len(result.cells) == 1 and result.shots is None]
-    first = [result for result in single if result.probe == single[0].probe]
+    """Test accuracy of the first probe, with the cell that is best on held-out images marked."""
+    first = [result for result in results if result.probe == results[0].probe]
     table = {result.cells[0]: result.test for result in first}
     best = best_result(first).cells[0]
     drawn = Heatmap.of_cells(table, f"test accuracy, {first[0].probe}")
@@ -122,15 +123,11 @@ def _heatmap(results: Sequence[Result]) -> Heatmap:
 
 def _over_noise(results: Sequence[Result], count: int) -> str:
     """How the best node's test accuracy changes with the noise level."""
-    best = best_result([result for result in results if len(result.cells) == 1])
-    curve = sorted(
-        (result.cells[0].sigma, result.test)
-        for result in results
-        if result.probe == best.probe
-        and result.shots is None
-        and [cell.tap for cell in result.cells] == [best.cells[0].tap]
-    )
+    best = best_result(results)
+    [place] = best.cells
+    of_place = [result for result in results if (result.probe, result.cells[0].tap) == (best.probe, place.tap)]
+    curve = sorted((result.cells[0].sigma, result.test) for result in of_place)
     error = (best.test * (1 - best.test) / count) ** 0.5
     numbers = ", ".join(f"{accuracy:.3f} at {sigma:g}" for sigma, accuracy in curve)
     form = form_of([accuracy for _, accuracy in curve], tolerance=error)
-    return f"\nover noise, {best.probe} of {best.cells[0].tap} {form}: {numbers} (standard error {error:.3f})"
+    return f"\nover noise, {best.probe} of {place.tap} {form}: {numbers} (standard error {error:.3f})"

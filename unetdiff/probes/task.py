@@ -42,10 +42,13 @@ class Task:
 
 
 def require_labels(labels: Labels, classes: int) -> None:
-    """Refuse labels that are none of these classes."""
-    require(classes >= 2, "classes", "at least 2 to tell apart", classes)
-    require(labels.ndim == 1 and len(labels) > 0, "labels", "one for each row", labels.shape)
-    require(0 <= labels.min() <= labels.max() < classes, "labels", f"numbers below {classes}", sorted(set(labels)))
+    """Refuse labels that are none of these classes, or of one class alone."""
+    if classes < 2:
+        raise InputError(f"classes: expected at least 2 to tell apart, got {classes}")
+    if labels.ndim != 1 or len(labels) == 0:
+        raise InputError(f"labels: expected one for each row, got shape {labels.shape}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(f"labels: expected numbers below {classes}, got {labels.min()} to {labels.max()}")
 
 
 def held_out_rows(labels: Labels, fraction: float = 0.1, seed: int = 0) -> Indices:
