@@ -95,9 +95,9 @@ def test_refusals(kind, fields, known, encoder, message):
 
 
 def test_pictures_come_in_the_networks_range():
-    info = DataInfo(channels=1, height=8, width=8, value_range=(0.0, 2.0))
+    info = DataInfo(channels=1, height=8, width=8, value_range=(0.0, 4.0))
     images = NetworkImages(data=DATA, info=info, codec=None, device=torch.device("cpu"))(ROWS)
-    torch.testing.assert_close(images, torch.from_numpy(DATA.images[ROWS] / np.float32(127.5)))
+    torch.testing.assert_close(images, torch.from_numpy(DATA.images[ROWS] / np.float32(63.75)))
 
 
 def test_latents_are_the_modes_of_the_autoencoder():
