@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from unetdiff.probes.heads import AttentionProbe, CNNProbe, FusionProbe, MLPProbe
 from unetdiff.probes.knn import NearestNeighbours
 from unetdiff.probes.linear import Linear
 from unetdiff.probes.logistic import Logistic
@@ -23,4 +24,8 @@ PROBES: Mapping[str, ProbeEntry] = {
     "linear": ProbeEntry(Linear, "Chen et al. 2024 (l-DAE)"),
     "logistic": ProbeEntry(Logistic, "Radford et al. 2021 (CLIP)"),
     "knn": ProbeEntry(NearestNeighbours, "Caron et al. 2021 (DINO)"),
+    "mlp": ProbeEntry(MLPProbe, "Mukhopadhyay et al. 2023"),
+    "cnn": ProbeEntry(CNNProbe, "layers of our own"),
+    "attention": ProbeEntry(AttentionProbe, "Mukhopadhyay et al. 2023"),
+    "fusion": ProbeEntry(FusionProbe, "Mukhopadhyay et al. 2024 (DifFormer)"),
 }
