@@ -132,7 +132,7 @@ def test_help_lists_every_command(capsys):
     assert status(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name, command in COMMANDS.items():
-        assert f"  {name:<18}{command.summary}" in lines
+        assert f"  {name:<22}{command.summary}" in lines
 
 
 def test_version(capsys):

@@ -84,6 +84,10 @@ COMMANDS = {
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"
     ),
+    "fine-tune-classifier": Command(
+        module="unetdiff.cli.fine_tune_classifier",
+        summary="train a U-Net and a head on its features together to tell classes",
+    ),
 }
 
 
@@ -111,7 +115,7 @@ def _front(argv: Sequence[str]) -> list[str]:
     parser = argparse.ArgumentParser(
         prog="unetdiff",
         description="The time-conditioned diffusion U-Net.",
-        epilog="commands:\n" + "\n".join(f"  {name:<18}{command.summary}" for name, command in COMMANDS.items()),
+        epilog="commands:\n" + "\n".join(f"  {name:<22}{command.summary}" for name, command in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"unetdiff {__version__}")

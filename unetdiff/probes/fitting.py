@@ -139,7 +139,7 @@ def accuracy_on(network: nn.Module, examples: Examples, rows: Indices, batch: in
     for start in range(0, len(rows), batch):
         inputs, labels = examples.batch(rows[start : start + batch], None)
         hits.append(network(inputs).argmax(dim=1) == labels)
-    return float(torch.cat(hits).float().mean())
+    return float(torch.cat(hits).double().mean())
 
 
 @contextmanager
