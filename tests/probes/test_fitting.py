@@ -48,20 +48,28 @@ def test_fewer_rows_than_a_batch_are_one_and_few_steps_mean_more_epochs():
 
 
 def test_training_reads_no_held_out_row_and_keeps_the_first_best_epoch():
-    points, weights = Points(), []
+    points, states = Points(), []
 
     class Watched(nn.Linear):
         def eval(self):  # called behind every epoch
-            weights.append(self.weight.detach().clone())
+            states.append({name: tensor.clone() for name, tensor in self.state_dict().items()})
             return super().eval()
 
     model = Watched(1, 2)
-    kept, held_out = ROWS[::2], ROWS[1::2]
-    training = Training(batch=5, epochs=6, least_steps=1, learning_rate=0.3)
+    model.weight.data, model.bias.data = torch.tensor([[1.0], [-1.0]]), torch.zeros(2)  # the wrong way round
+    kept, held_out = ROWS[::2], ROWS[1::8]  # these are told early, and then always
+    training = Training(batch=5, epochs=6, least_steps=1, learning_rate=0.7)
     course = fit_network(model, points, training, kept=kept, held_out=held_out)
     assert all(set(rows) <= set(kept if epoch else held_out) for epoch, rows in points.read)
-    assert course.validation == accuracy_on(model, points, held_out, batch=2)
-    assert torch.equal(model.weight, weights[course.epoch - 1])
+    kept_state, validation = model.state_dict(), []
+    for state in states[:6]:
+        other = nn.Linear(1, 2)
+        other.load_state_dict(state)
+        validation.append(accuracy_on(other, points, held_out, batch=2))
+    assert len(set(validation)) > 1
+    assert (course.epoch, course.validation) == (validation.index(max(validation)) + 1, max(validation))
+    assert validation.count(max(validation)) > 1  # so that the first is a choice
+    assert all(torch.equal(kept_state[name], tensor) for name, tensor in states[course.epoch - 1].items())
     assert not model.training
 
 

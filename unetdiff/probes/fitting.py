@@ -56,7 +56,7 @@ class Training:
     weight_decay: float = 0.05
     batch: int = 128
     epochs: int = 20
-    least_steps: int = 300
+    least_steps: int = 500
     seed: int = 0
 
     def __post_init__(self) -> None:
