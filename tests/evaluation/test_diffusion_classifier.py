@@ -87,7 +87,8 @@ def test_all_classes_see_the_same_noise_and_later_rounds_go_on_with_it():
     assert len(late_labels) == 2 * 5
     assert result.draws.sort().values.tolist() == [3, 3, 8, 8]
     calls.clear()
-    classifier((8,), (1,), denoise=watched)(IMAGES[0], seed=1)
+    at_once = classifier((8,), (1,), denoise=watched)(IMAGES[0], seed=1)
+    torch.testing.assert_close(result.losses[result.draws == 8], at_once.losses[result.draws == 8], rtol=1e-6, atol=0)
     ((_, all_sigmas, all_x),) = calls
     assert torch.equal(all_x[:8], torch.cat([x[:3], late_x[:5]]))
     assert torch.equal(all_sigmas[:8], torch.cat([sigmas[:3], late_sigmas[:5]]))
