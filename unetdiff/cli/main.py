@@ -59,11 +59,22 @@ COMMANDS = {
     "eval": Command(module="unetdiff.cli.evaluate", summary="measure how good a model's images are"),
     "skip-search": Command(module="unetdiff.cli.skip_search", summary="find the skip-tuning that samples best"),
     "skip-report": Command(module="unetdiff.cli.skip_report", summary="show what skip connections and skip-tuning do"),
+    "features": Command(
+        module="unetdiff.cli.features", summary="extract a network's features of images, by place and noise level"
+    ),
     "probe": Command(module="unetdiff.cli.probe", summary="show what can be told from stored features"),
     "sweep": Command(
         module="unetdiff.cli.sweep",
         summary="probe the features of all nodes at several noise levels; table and picture",
     ),
+    "cka": Command(module="unetdiff.cli.cka", summary="compare representations: layers, noise levels, two models"),
+    "embed": Command(module="unetdiff.cli.embed", summary="draw the features of images as points in a plane, by class"),
+    "classify": Command(module="unetdiff.cli.classify", summary="find the class of images with a model of classes"),
+    "fine-tune-classifier": Command(
+        module="unetdiff.cli.fine_tune_classifier",
+        summary="train a U-Net and a head on its features together to tell classes",
+    ),
+    "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),
@@ -74,19 +85,8 @@ COMMANDS = {
     "replay": Command(
         module="unetdiff.cli.replay", summary="run again the training step whose loss or gradient was not finite"
     ),
-    "features": Command(
-        module="unetdiff.cli.features", summary="extract a network's features of images, by place and noise level"
-    ),
-    "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
-    "cka": Command(module="unetdiff.cli.cka", summary="compare representations: layers, noise levels, two models"),
-    "embed": Command(module="unetdiff.cli.embed", summary="draw the features of images as points in a plane, by class"),
-    "classify": Command(module="unetdiff.cli.classify", summary="find the class of images with a model of classes"),
     "train-classifier": Command(
         module="unetdiff.cli.train_classifier", summary="train the small classifier that evaluation uses"
-    ),
-    "fine-tune-classifier": Command(
-        module="unetdiff.cli.fine_tune_classifier",
-        summary="train a U-Net and a head on its features together to tell classes",
     ),
 }
 
