@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# a process for each core; the tests of a file stay together, with what they share
-PARALLEL := --numprocesses auto --dist loadfile
+# a process for each core; one that has finished takes tests over from another
+PARALLEL := --numprocesses auto --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: help demo test test-fast check format benchmark clean

@@ -41,6 +41,7 @@ def write(tmp_path):
         manifest = replace(MANIFEST, **changed)
         rng, X = np.random.default_rng(seed), np.random.default_rng(9).normal(size=(manifest.images, 3))
         writer = StoreWriter(tmp_path / name / "test", manifest)
+        writer.begin()
         features = {}
         for cell, shape in manifest.row_shapes.items():
             turned, _ = np.linalg.qr(rng.normal(size=(int(np.prod(shape)), 3)))

@@ -17,7 +17,8 @@ pytest.importorskip("sklearn")
 @pytest.fixture
 def store(tmp_path):
     manifest = replace(MANIFEST, classes=("dog", "cat"))
-    writer = StoreWriter(tmp_path / "store" / "test", manifest, np.arange(30) % 2)
+    writer = StoreWriter(tmp_path / "store" / "test", manifest)
+    writer.begin(np.arange(30) % 2)
     rng = np.random.default_rng(0)
     for shard, rows in writer.missing.items():
         shapes = manifest.row_shapes.items()

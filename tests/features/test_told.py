@@ -42,6 +42,12 @@ class Lengths(TextEncoder):
     def unconditional(self, framing=None):
         return self._tokens([-1.0])
 
+    def lengths(self, prompts):
+        return [len(prompt) for prompt in prompts]
+
+    def tokens(self, prompt):
+        return (prompt,)
+
     def _tokens(self, lengths):
         tokens = torch.tensor(lengths)
         return {
