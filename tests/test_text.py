@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging
 
 from benchmarks.layouts import randomise
 from unetdiff.errors import InputError
@@ -176,6 +177,17 @@ class TestStableDiffusionXL:
 
 def test_a_folder_without_tokenizer_has_no_text_encoder(tmp_path):
     assert load_text(tmp_path) is None
+
+
+def test_loading_says_nothing_and_leaves_the_progress_bar_as_it_was(stable_diffusion_xl, tmp_path, capfd, caplog):
+    stable_diffusion_xl()
+    logging.enable_progress_bar()
+    capfd.readouterr()
+    caplog.clear()
+    load_text(tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
+    assert logging.is_progress_bar_enabled()
 
 
 def test_weights_are_frozen_and_of_the_precision_asked_for(stable_diffusion_xl, tmp_path):

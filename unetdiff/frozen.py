@@ -36,10 +36,10 @@ def load_frozen(
         InputError: a file that is missing or damaged, or weights that do not fit the configuration.
     """
     try:
-        with contained(), _without_report():
+        with contained(), _without_report(kind):
             network, found = kind.from_pretrained(  # type: ignore[attr-defined]  # which both libraries give it
                 folder,
-                torch_dtype=dtype,
+                **{"dtype" if _of_transformers(kind) else "torch_dtype": dtype},
                 local_files_only=True,
                 ignore_mismatched_sizes=True,  # so that they are counted, and refused below
                 output_loading_info=True,
@@ -63,15 +63,27 @@ def _misshaped(entry: str | tuple[str, Sequence[int], Sequence[int]]) -> str:
     return f"{name} {tuple(got)} instead of {tuple(own)}"
 
 
+def _of_transformers(kind: type[nn.Module]) -> bool:
+    return kind.__module__.partition(".")[0] == "transformers"
+
+
 @contextmanager
-def _without_report() -> Iterator[None]:
-    """Keep in transformers' table of misfits, which are refused with a message of their own."""
-    log = logging.getLogger("transformers.modeling_utils")
+def _without_report(kind: type[nn.Module]) -> Iterator[None]:
+    """Keep in transformers' table of misfits, which are refused with a message of their own, and its progress bar."""
+    if not _of_transformers(kind):
+        yield
+        return
+    from transformers.utils import logging as transformers_logging  # that such a class comes from
+
+    log, shown = logging.getLogger("transformers.modeling_utils"), transformers_logging.is_progress_bar_enabled()
     log.addFilter(_is_no_report)
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         log.removeFilter(_is_no_report)
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _is_no_report(record: logging.LogRecord) -> bool:
