@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import jsonargparse
-import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
+from unetdiff.cli.device import DeviceName, device_called
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.data import DataConfig, prepare
@@ -71,7 +71,7 @@ class ExtractionOptions:
     codec: str | None = None
     out: Path = Path("features")
     batch_size: int = 64
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
@@ -118,7 +118,7 @@ def run(args: jsonargparse.Namespace) -> None:
     """Make what is missing in the stores, say where they are and how long it took."""
     options, data = _options(args)
     state = PartialState(cpu=options.device == "cpu")
-    model = LoadedModel.load(args.model, _device(options.device, state), options.text_encoder, options.codec)
+    model = LoadedModel.load(args.model, device_called(options.device, state), options.text_encoder, options.codec)
     with state.main_process_first():  # which packs the images
         sweeps = _sweeps(model, options, data)
         writers = _writers(model, sweeps, options.out, say=state.is_main_process)
@@ -148,12 +148,6 @@ def _options(args: jsonargparse.Namespace) -> tuple[ExtractionOptions, DataConfi
         return options_from(ExtractionOptions, chosen), data
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def _device(name: str, state: PartialState) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: a CUDA device expected, torch finds none")
-    return torch.device("cpu") if name == "cpu" else state.device
 
 
 def _always_told(model: LoadedModel) -> bool:

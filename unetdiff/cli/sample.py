@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import jsonargparse
-import torch
 from accelerate import PartialState
 
 import samplers
 from unetdiff.cli.asked import AskedOptions, file_hash, wanted_samples
+from unetdiff.cli.device import DeviceName, device_called
 from unetdiff.cli.generate import generate
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.method import Method
@@ -52,7 +51,7 @@ class OutputOptions:
     codec: str | None = None
     out: Path = Path("samples")
     batch_size: int = 64
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
     picture: bool = True
     npz: bool = False
 
@@ -91,7 +90,7 @@ def run(args: jsonargparse.Namespace) -> None:
     """Make what is missing in the samples folder, say where it is and how long it took."""
     asked, recipe, output = _options(args)
     state = PartialState(cpu=output.device == "cpu")
-    device = _device(output.device, state)
+    device = device_called(output.device, state)
     places = output.text_encoder, output.codec
     model = LoadedModel.load(args.model, device, *places)
     recipe.adapter.apply(model.denoiser.unet)
@@ -136,12 +135,6 @@ def _options(args: jsonargparse.Namespace) -> tuple[AskedOptions, Recipe, Output
         return options_from(AskedOptions, chosen), Recipe.from_options(chosen), options_from(OutputOptions, chosen)
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def _device(name: str, state: PartialState) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: a CUDA device expected, torch finds none")
-    return torch.device("cpu") if name == "cpu" else state.device
 
 
 def _resolved(recipe: Recipe, model: LoadedModel) -> Recipe:

@@ -1,0 +1,24 @@
+"""Where a command computes: the `--device` of several commands."""
+
+from typing import Literal
+
+import torch
+from accelerate import PartialState
+
+from unetdiff.errors import InputError
+
+__all__ = ["DeviceName", "device_called"]
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+"""auto is the GPU if there is one, in every process its own."""
+
+
+def device_called(name: DeviceName, state: PartialState) -> torch.device:
+    """This process's device of that name.
+
+    Raises:
+        InputError: no GPU is there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: a CUDA device expected, torch finds none")
+    return torch.device("cpu") if name == "cpu" else state.device
