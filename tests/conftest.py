@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from unetdiff.cli.main import main
+
+settings.register_profile("unetdiff", deadline=None)  # a busy machine is no failure
+settings.load_profile("unetdiff")
 
 DATA = Path(__file__).parent / "data"
 
