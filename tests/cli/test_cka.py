@@ -6,31 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.manifests import manifest
 from unetdiff.cli.main import main
 from unetdiff.features.cell import Cell
-from unetdiff.features.manifest import Manifest
 from unetdiff.features.store_writer import StoreWriter
 
-MANIFEST = Manifest(
-    weights="abc",
-    taps=("conv_in", "mid_block.resnets.0"),
-    shapes=((3,), (4, 2, 2)),
-    sigmas=(0.1, 1.0),
-    pool="mean",
-    ensemble=1,
-    noisy=True,
-    seed=0,
-    condition="null",
-    size=(8, 8),
-    channels=1,
-    value_range=(-1.0, 1.0),
-    data="images",
-    split="test",
-    images=30,
-    classes=(),
-    dtype="float32",
-    shard_images=16,
-)
+STORED = manifest(split="test", images=30, classes=(), shard_images=16)
 
 
 @pytest.fixture
@@ -38,14 +19,14 @@ def write(tmp_path):
     """Give a function that writes a store of random features, all of them from one X and turned by `seed`."""
 
     def store(name, seed=0, noise=0.0, **changed):
-        manifest = replace(MANIFEST, **changed)
-        rng, X = np.random.default_rng(seed), np.random.default_rng(9).normal(size=(manifest.images, 3))
-        writer = StoreWriter(tmp_path / name / "test", manifest)
+        described = replace(STORED, **changed)
+        rng, X = np.random.default_rng(seed), np.random.default_rng(9).normal(size=(described.images, 3))
+        writer = StoreWriter(tmp_path / name / "test", described)
         writer.begin()
         features = {}
-        for cell, shape in manifest.row_shapes.items():
+        for cell, shape in described.row_shapes.items():
             turned, _ = np.linalg.qr(rng.normal(size=(int(np.prod(shape)), 3)))
-            rows = X @ turned.T + noise * cell.sigma * rng.normal(size=(manifest.images, int(np.prod(shape))))
+            rows = X @ turned.T + noise * cell.sigma * rng.normal(size=(described.images, int(np.prod(shape))))
             features[cell] = rows.reshape(-1, *shape).astype("float32")
         for shard, rows in writer.missing.items():
             writer.write(shard, {cell: value[rows.start : rows.stop] for cell, value in features.items()})
@@ -67,19 +48,19 @@ def read(path):
 def test_two_models_that_differ_by_a_rotation_are_alike_in_every_cell(write, tmp_path):
     main(["cka", write("a"), write("b", seed=1), "--out", str(tmp_path / "cka.csv"), "--batch-size", "12"])
     table = read(tmp_path / "cka.csv")
-    assert set(table) == {(one, other) for one in MANIFEST.cells for other in MANIFEST.cells}
+    assert set(table) == {(one, other) for one in STORED.cells for other in STORED.cells}
     np.testing.assert_allclose(list(table.values()), 1, rtol=0, atol=1e-5)  # of float32 features
 
 
 def test_layers_of_one_model(write, tmp_path, capsys):
     main(["cka", write("a", noise=1.0), "--out", str(tmp_path / "cka.csv")])
     table = read(tmp_path / "cka.csv")
-    clean, noisy = (Cell("conv_in", sigma) for sigma in MANIFEST.sigmas)
+    clean, noisy = (Cell("conv_in", sigma) for sigma in STORED.settings.sigmas)
     assert table[clean, clean] == pytest.approx(1)
     assert table[clean, noisy] == table[noisy, clean] < 0.9
     heading, first, *rest = capsys.readouterr().out.splitlines()
     assert heading.split() == ["layer", "most", "like", "CKA"]
-    assert first.split()[4:8] == ["mid_block.resnets.0", "at", "sigma", "0.1"]
+    assert first.split()[4:8] == ["mid_block.resnets.0:input", "at", "sigma", "0.1"]
     assert len(rest) == 3
 
 
@@ -87,7 +68,7 @@ def test_chosen_noise_levels_and_a_picture(write, tmp_path):
     pytest.importorskip("matplotlib")
     out, plot = tmp_path / "cka.csv", tmp_path / "cka.svg"
     main(["cka", write("a"), "--sigmas", "1", "--out", str(out), "--plot", str(plot)])
-    assert {one for pair in read(out) for one in pair} == {Cell(tap, 1.0) for tap in MANIFEST.taps}
+    assert {one for pair in read(out) for one in pair} == {Cell(tap, 1.0) for tap in STORED.settings.taps}
     assert "<svg" in plot.read_text()
 
 

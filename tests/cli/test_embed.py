@@ -1,11 +1,9 @@
 """`unetdiff embed`: which features it draws."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tests.cli.test_cka import MANIFEST
+from tests.manifests import manifest
 from unetdiff.cli.embed import draw_classes
 from unetdiff.cli.main import main
 from unetdiff.features.store_writer import StoreWriter
@@ -16,12 +14,12 @@ pytest.importorskip("sklearn")
 
 @pytest.fixture
 def store(tmp_path):
-    manifest = replace(MANIFEST, classes=("dog", "cat"))
-    writer = StoreWriter(tmp_path / "store" / "test", manifest)
+    described = manifest(split="test", images=30, classes=("dog", "cat"))
+    writer = StoreWriter(tmp_path / "store" / "test", described)
     writer.begin(np.arange(30) % 2)
     rng = np.random.default_rng(0)
     for shard, rows in writer.missing.items():
-        shapes = manifest.row_shapes.items()
+        shapes = described.row_shapes.items()
         writer.write(shard, {cell: rng.normal(size=(len(rows), *shape)).astype("float32") for cell, shape in shapes})
     return str(tmp_path / "store")
 
@@ -48,7 +46,7 @@ def test_points_are_coloured_by_class(classes):
 
 def test_a_cell_that_is_not_there_or_not_chosen(store, refused, tmp_path):
     plot = str(tmp_path / "points.png")
-    message = "node, sigma: expected one of the stored conv_in, mid_block.resnets.0 at 0.1, 1, got "
+    message = "node, sigma: expected one of the stored conv_in, mid_block.resnets.0:input at 0.1, 1, got "
     assert message + "conv_in, None" in refused(["embed", store, "--node", "conv_in", "--plot", plot])
     assert message + "None, 3.0" in refused(["embed", store, "--sigma", "3", "--plot", plot])
     assert not (tmp_path / "points.png").exists()

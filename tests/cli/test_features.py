@@ -102,7 +102,7 @@ def test_the_size_on_disk_is_told_and_must_be_there(model, data, tmp_path, monke
     assert not (tmp_path / "out").exists()
     assert main(arguments) == 0
     stored = FeatureStore.open(tmp_path / "out" / "train").manifest
-    assert f"23 images, {len(stored.taps)} places x 5 noise levels" in capsys.readouterr().out
+    assert f"23 images, {len(stored.settings.taps)} places x 5 noise levels" in capsys.readouterr().out
 
 
 def test_both_splits_and_the_shipped_model_by_default(fashion_mnist, tmp_path, monkeypatch):
@@ -111,8 +111,8 @@ def test_both_splits_and_the_shipped_model_by_default(fashion_mnist, tmp_path, m
     stores = [FeatureStore.open(tmp_path / split) for split in ("train", "test")]
     assert [store.manifest.split for store in stores] == ["train", "test"]
     assert stores[0].classes[:2] == ("T-shirt/top", "Trouser")
-    assert stores[0].manifest.sigmas == (0.02, 0.06, 0.2, 0.5, 1.2)
-    assert stores[0].manifest.dtype == "float16"
+    assert stores[0].manifest.settings.sigmas == (0.02, 0.06, 0.2, 0.5, 1.2)
+    assert stores[0].manifest.settings.dtype == "float16"
     weights = stores[0].manifest.weights
     assert len(weights) == 64
     assert weights == stores[1].manifest.weights
@@ -125,7 +125,7 @@ def _first(images, count):
 def test_timesteps_of_a_model_that_has_them(noise_model, data, tmp_path):
     options = ("--splits", "train", "--nodes", TAP, "--sigmas", "t:150,0.1", "--out", str(tmp_path / "out"))
     assert main(["features", str(noise_model), str(data), *options]) == 0
-    sigmas = FeatureStore.open(tmp_path / "out" / "train").manifest.sigmas
+    sigmas = FeatureStore.open(tmp_path / "out" / "train").manifest.settings.sigmas
     assert sigmas == (pytest.approx(0.52, abs=0.005), 0.1)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests.manifests import manifest
 from unetdiff.cli.main import main
 from unetdiff.features.manifest import Manifest
 from unetdiff.features.store_writer import StoreWriter
@@ -19,15 +20,12 @@ def store(tmp_path):
         generator = np.random.default_rng(count)
         labels = np.arange(count) % 3
         rows = np.eye(3, dtype=np.float32)[labels]
-        manifest = Manifest(
-            weights="0", taps=("mid_block.resnets.0",), shapes=((3,),), sigmas=(0.1, 1.0), pool="mean", ensemble=1,
-            noisy=True, seed=0, condition="null", size=(8, 8), channels=1, value_range=(-1.0, 1.0), data=split,
-            split=split, images=count, classes=("a", "b", "c"), dtype="float32", shard_images=count,
-        )  # fmt: skip
-        writer = StoreWriter(tmp_path / "store" / split, manifest)
+        facts = {"split": split, "data": split, "images": count, "shard_images": count, "classes": ("a", "b", "c")}
+        described = manifest({"taps": ("mid_block.resnets.0",)}, shapes=((3,),), **facts)
+        writer = StoreWriter(tmp_path / "store" / split, described)
         writer.begin(labels)
-        clear, noisy = manifest.cells
-        [name] = manifest.shards
+        clear, noisy = described.cells
+        [name] = described.shards
         writer.write(name, {clear: rows, noisy: rows + generator.standard_normal(rows.shape).astype(np.float32)})
     return tmp_path / "store"
 
@@ -79,10 +77,10 @@ def test_refused_with_one_sentence_and_nothing_written(store, tmp_path, capsys, 
 
 def test_features_that_are_not_finite_are_refused(store, capsys):
     path = next((store / "train").glob("features-*"))
-    manifest = Manifest.read(store / "train")
+    described = Manifest.read(store / "train")
     rows = np.full((60, 3), np.nan, np.float32)
-    tensors = {f"{cell.sigma!r}/{cell.tap}": rows for cell in manifest.cells}
-    save_file(tensors, path, metadata={"manifest": manifest.key})
+    tensors = {f"{cell.sigma!r}/{cell.tap}": rows for cell in described.cells}
+    save_file(tensors, path, metadata={"manifest": described.key})
     with pytest.raises(SystemExit):
         main(["probe", str(store), "--head", "knn"])
     assert "finite numbers expected, got others in row 0" in capsys.readouterr().err

@@ -1,51 +1,29 @@
 """The store of features: what is written is what is read, in pieces and in any order."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from tests.manifests import MANIFEST, manifest
 from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
-from unetdiff.features.manifest import Manifest
 from unetdiff.features.store import FeatureStore
 from unetdiff.features.store_writer import StoreWriter
 
-MANIFEST = Manifest(
-    weights="abc",
-    taps=("conv_in", "mid_block.resnets.0:input"),
-    shapes=((3,), (2, 2, 2)),
-    sigmas=(0.1, 1.0),
-    pool=2,
-    ensemble=1,
-    noisy=True,
-    seed=0,
-    condition="null",
-    size=(8, 8),
-    channels=1,
-    value_range=(-1.0, 1.0),
-    data="def",
-    split="train",
-    images=11,
-    classes=("a", "b"),
-    dtype="float32",
-    shard_images=4,
-)
 LABELS = np.arange(11) % 2
 
 
-def features_of(manifest):
+def features_of(described):
     rng = np.random.default_rng(0)
     return {
-        cell: rng.standard_normal((manifest.images, *shape)).astype(manifest.dtype)
-        for cell, shape in manifest.row_shapes.items()
+        cell: rng.standard_normal((described.images, *shape)).astype(described.settings.dtype)
+        for cell, shape in described.row_shapes.items()
     }
 
 
-def written(folder, manifest=MANIFEST, only=slice(None)):
-    writer = StoreWriter(folder, manifest)
+def written(folder, described=MANIFEST, only=slice(None)):
+    writer = StoreWriter(folder, described)
     writer.begin(LABELS)
-    features = features_of(manifest)
+    features = features_of(described)
     for name, rows in list(writer.missing.items())[only]:
         writer.write(name, {cell: value[rows.start : rows.stop] for cell, value in features.items()})
     return features
@@ -53,10 +31,10 @@ def written(folder, manifest=MANIFEST, only=slice(None)):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_what_is_written_is_read(tmp_path, dtype):
-    manifest = replace(MANIFEST, dtype=dtype)
-    features = written(tmp_path / "store", manifest)
+    described = manifest({"dtype": dtype})
+    features = written(tmp_path / "store", described)
     store = FeatureStore.open(tmp_path / "store")
-    assert store.manifest == manifest
+    assert store.manifest == described
     assert store.cells == tuple(features)
     assert store.classes == ("a", "b")
     assert np.array_equal(store.labels, LABELS)
@@ -111,20 +89,20 @@ def test_a_store_goes_on_where_it_stopped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("settings", "change", "message"),
     [
-        ({"weights": "xyz"}, "weights: expected abc, as in the features there, got xyz"),
-        ({"sigmas": (0.1, 2.0)}, r"sigmas: expected \[0.1, 1.0\], as in the features there, got \[0.1, 2.0\]"),
-        ({"seed": 1, "noisy": False}, "noisy: expected True, as in the features there, got False"),
-        ({"data": "ghi"}, "data: expected def"),
-        ({"split": "test"}, "split: expected train"),
+        ({}, {"weights": "xyz"}, "weights: expected abc, as in the features there, got xyz"),
+        ({"sigmas": (0.1, 2.0)}, {}, r"sigmas: expected \[0.1, 1.0\], as in the features there, got \[0.1, 2.0\]"),
+        ({"seed": 1, "noisy": False}, {}, "noisy: expected True, as in the features there, got False"),
+        ({}, {"data": "ghi"}, "data: expected def"),
+        ({}, {"split": "test"}, "split: expected train"),
     ],
 )
-def test_features_that_depend_on_something_else_are_not_mixed(tmp_path, change, message):
+def test_features_that_depend_on_something_else_are_not_mixed(tmp_path, settings, change, message):
     written(tmp_path, only=slice(0, 1))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=message):
-        StoreWriter(tmp_path, replace(MANIFEST, **change))
+        StoreWriter(tmp_path, manifest(settings, **change))
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 
@@ -147,7 +125,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     elif damage == "header":
         path.write_bytes(b"\xff" * path.stat().st_size)
     else:
-        written(tmp_path / "other", replace(MANIFEST, seed=1))
+        written(tmp_path / "other", manifest({"seed": 1}))
         path.write_bytes((tmp_path / "other" / path.name).read_bytes())
     with pytest.raises(InputError, match=f"{path}: a .*file of .*features .*expected"):
         FeatureStore.open(tmp_path / "store")
@@ -168,11 +146,11 @@ def test_refusals(tmp_path):
 
 
 def test_images_without_classes_have_no_labels(tmp_path):
-    manifest = replace(MANIFEST, classes=())
-    writer = StoreWriter(tmp_path, manifest)
+    described = manifest(classes=())
+    writer = StoreWriter(tmp_path, described)
     writer.begin()
     for name, rows in writer.missing.items():
-        writer.write(name, {cell: v[rows.start : rows.stop] for cell, v in features_of(manifest).items()})
+        writer.write(name, {cell: v[rows.start : rows.stop] for cell, v in features_of(described).items()})
     assert FeatureStore.open(tmp_path).labels is None
 
 
@@ -191,4 +169,4 @@ def test_the_manifest_counts_its_bytes(tmp_path):
     written(tmp_path)
     numbers = 11 * 2 * (3 + 8)
     assert MANIFEST.bytes == 4 * numbers
-    assert replace(MANIFEST, dtype="float16").bytes == 2 * numbers
+    assert manifest({"dtype": "float16"}).bytes == 2 * numbers

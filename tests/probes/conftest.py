@@ -1,31 +1,8 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from unetdiff.features.manifest import Manifest
+from tests.manifests import manifest
 from unetdiff.features.store_writer import StoreWriter
-
-MANIFEST = Manifest(
-    weights="0" * 64,
-    taps=("good", "noise"),
-    shapes=((6,), (4,)),
-    sigmas=(0.1, 2.0),
-    pool="mean",
-    ensemble=1,
-    noisy=True,
-    seed=0,
-    condition="null",
-    size=(8, 8),
-    channels=1,
-    value_range=(-1.0, 1.0),
-    data="0",
-    split="train",
-    images=90,
-    classes=("a", "b", "c"),
-    dtype="float32",
-    shard_images=40,
-)
 
 
 @pytest.fixture
@@ -45,19 +22,21 @@ def blobs():
 def stores(tmp_path, blobs):
     """Give a function that writes features of training and test images: informative ones at `good`, and noise."""
 
-    def write(folder=tmp_path / "features", test_facts=None, labelled=True):
+    def write(folder=tmp_path / "features", test_settings=None, weights="abc", labelled=True):
         for split, count in (("train", 90), ("test", 60)):
             rows, labels = blobs(count, seed=count, spread=1.5)
             noise = np.random.default_rng(count).standard_normal((count, 4)).astype(np.float32)
-            manifest = replace(MANIFEST, split=split, images=count, classes=("a", "b", "c") if labelled else ())
+            facts = {"images": count, "classes": ("a", "b", "c") if labelled else (), "shard_images": 40}
+            settings = {"taps": ("good", "noise"), "sigmas": (0.1, 2.0)}
             if split == "test":
-                manifest = replace(manifest, **(test_facts or {}))
-            writer = StoreWriter(folder / split, manifest)
+                settings, facts = settings | (test_settings or {}), facts | {"weights": weights}
+            described = manifest(settings, shapes=((6,), (4,)), split=split, **facts)
+            writer = StoreWriter(folder / split, described)
             writer.begin(labels if labelled else None)
-            for name, of_shard in manifest.shards.items():
+            for name, of_shard in described.shards.items():
                 part = slice(of_shard.start, of_shard.stop)
                 features = {"good": (rows, rows + 9 * rows[::-1]), "noise": (noise, noise)}
-                writer.write(name, {cell: features[cell.tap][cell.sigma > 1][part] for cell in manifest.cells})
+                writer.write(name, {cell: features[cell.tap][cell.sigma > 1][part] for cell in described.cells})
         return folder
 
     return write

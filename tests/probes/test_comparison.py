@@ -55,10 +55,17 @@ def test_cells_are_called_by_patterns_and_noise_levels():
         cells_called("donw", cells)
 
 
-@pytest.mark.parametrize(("name", "value"), [("weights", "1" * 64), ("noisy", False), ("sigmas", (0.1, 3.0))])
-def test_splits_of_different_models_or_settings_are_refused(stores, name, value):
+@pytest.mark.parametrize(("name", "value"), [("noisy", False), ("sigmas", (0.1, 3.0))])
+def test_splits_of_different_settings_are_refused(stores, name, value):
     with pytest.raises(InputError, match=f"features of one model and setting expected, got {name}"):
-        LabelledFeatures.open(stores(test_facts={name: value}))
+        LabelledFeatures.open(stores(test_settings={name: value}))
+
+
+def test_splits_of_different_models_are_refused(stores):
+    with pytest.raises(
+        InputError, match="features of one model and setting expected, got weights abc of train and xyz"
+    ):
+        LabelledFeatures.open(stores(weights="xyz"))
 
 
 def test_features_without_labels_are_refused(stores):

@@ -30,7 +30,7 @@ GRID = ValidationConfig(every=2, images=4, sigmas=2)
 
 
 @pytest.fixture
-def test_images(fashion_mnist):
+def held_out_images(fashion_mnist):
     return prepare(DataConfig(split="test"))
 
 
@@ -47,8 +47,8 @@ def told_run(small_run, model):
 
 
 @pytest.mark.parametrize("concat", TASKS)
-def test_a_run_goes_on_and_says_what_it_was_told(told_run, data, test_images, concat):
-    trainer = Trainer(told_run(concat), data, held_out=test_images)
+def test_a_run_goes_on_and_says_what_it_was_told(told_run, data, held_out_images, concat):
+    trainer = Trainer(told_run(concat), data, held_out=held_out_images)
     assert trainer.fit()
     assert model_info(trainer.config, data, 6).concat == concat.info
     for parameter in trainer.state.unet.parameters():
@@ -72,10 +72,10 @@ def test_the_picture_is_made_of_the_augmented_image_and_never_dropped(told_run, 
     assert (batch.condition["class_labels"] == -1).all()
 
 
-def test_holes_of_validation_have_a_seed_of_their_own(told_run, data, test_images):
+def test_holes_of_validation_have_a_seed_of_their_own(told_run, data, held_out_images):
     def told(**changes):
         config = told_run(Inpainting(), **changes)
-        return Trainer(config, data, held_out=test_images).validation.batch.condition["concat"]
+        return Trainer(config, data, held_out=held_out_images).validation.batch.condition["concat"]
 
     assert torch.equal(told(), told(name="other", seed=17))
     assert not torch.equal(told(name="third", validation=replace(GRID, seed=1))[:, 1], told(name="fourth")[:, 1])
@@ -96,18 +96,18 @@ def test_another_task_is_another_run(told_run, data, before, after, message):
 
 
 @pytest.mark.parametrize("concat", TASKS)
-def test_a_preview_shows_what_was_given_and_held_out(told_run, data, test_images, concat):
+def test_a_preview_shows_what_was_given_and_held_out(told_run, data, held_out_images, concat):
     config = told_run(concat, preview=PreviewConfig(rows=3, columns=4, steps=1, neighbours=False))
-    rows = preview_rows(config, data, test_images)
+    rows = preview_rows(config, data, held_out_images)
     told, images = rows.given.unbind(1)
-    held_out = torch.from_numpy(test_images.images.astype(np.float32) / 127.5 - 1)
+    held_out = torch.from_numpy(held_out_images.images.astype(np.float32) / 127.5 - 1)
     shown = [int((held_out == image).flatten(1).all(dim=1).nonzero()[0]) for image in images]
-    assert test_images.labels[shown].tolist() == [0, 1, 2]
+    assert held_out_images.labels[shown].tolist() == [0, 1, 2]
     assert torch.equal(rows.condition["concat"][::4, :1], told)
     assert rows.condition["class_labels"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
     denoiser = Denoiser(UNet(config.model).eval(), EDM())
-    picture = PreviewGrid.of(config, data, test_images)(denoiser, 0).pictures["samples"]
+    picture = PreviewGrid.of(config, data, held_out_images)(denoiser, 0).pictures["samples"]
     pixels = read_png(picture)[:58, -6 * 58 :]
     first = np.round((images[0, 0].numpy() + 1) * 127.5).astype(np.uint8)
     assert np.array_equal(pixels[2:58:2, 58:114:2, 0], first)

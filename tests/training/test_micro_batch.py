@@ -97,3 +97,4 @@ def test_a_finished_run_needs_no_room(small_run, data):
     trainer = trainer_with_room_for(0, small_run(steps=3), data)
     trainer.state.step = 3
     trainer.fit_memory()
+    assert trainer.config.accumulation == 1

@@ -18,15 +18,15 @@ GRID = ValidationConfig(every=2, images=6, sigmas=4)
 
 
 @pytest.fixture
-def test_images(fashion_mnist):
+def held_out_images(fashion_mnist):
     return prepare(DataConfig(split="test"))
 
 
 @pytest.fixture
-def validated(small_run, data, test_images):
+def validated(small_run, data, held_out_images):
     """Give a function that makes a trainer with validation."""
     return lambda name="run", **changes: Trainer(
-        small_run(name, **{"validation": GRID, **changes}), data, held_out=test_images
+        small_run(name, **{"validation": GRID, **changes}), data, held_out=held_out_images
     )
 
 
@@ -57,7 +57,7 @@ def test_levels_are_quantiles_of_the_training_levels(validated, objective):
     assert torch.equal(validated(objective=objective).validation.sigmas, expected)
 
 
-def test_the_grid_is_frozen(validated, test_images):
+def test_the_grid_is_frozen(validated, held_out_images):
     first, second = validated("one"), validated("two", seed=17, batch_size=6)
     assert torch.equal(first.validation.batch.noise, second.validation.batch.noise)
     assert torch.equal(first.validation.batch.images, second.validation.batch.images)
@@ -66,9 +66,9 @@ def test_the_grid_is_frozen(validated, test_images):
     assert first.validation(first.state) == first.validation(first.state)
 
 
-def test_more_images_than_there_are_is_all_of_them_once(validated, test_images):
+def test_more_images_than_there_are_is_all_of_them_once(validated, held_out_images):
     images = validated(validation=replace(GRID, images=1000)).validation.batch.images
-    assert len(images.flatten(1).unique(dim=0)) == len(test_images) == 100
+    assert len(images.flatten(1).unique(dim=0)) == len(held_out_images) == 100
 
 
 def test_every_average_is_measured_and_the_mean_is_that_of_the_levels(validated):
@@ -113,8 +113,8 @@ def test_training_does_not_notice(small_run, data, validated):
 
 
 class TestHeldOut:
-    def test_it_is_the_test_part(self, small_run, data, test_images):
-        assert held_out(small_run(), data).fingerprint == test_images.fingerprint
+    def test_it_is_the_test_part(self, small_run, data, held_out_images):
+        assert held_out(small_run(), data).fingerprint == held_out_images.fingerprint
 
     def test_there_is_none_where_it_is_off(self, small_run, data):
         assert held_out(small_run(validation=ValidationConfig(every=0)), data) is None

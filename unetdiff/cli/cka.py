@@ -80,9 +80,9 @@ def _cells(store: FeatureStore, options: CkaOptions) -> list[Cell]:
     if options.sigmas is None:
         return list(store.cells)
     wanted = read_numbers(options.sigmas, "sigmas", "numbers with commas between")
-    missing = [sigma for sigma in wanted if sigma not in store.manifest.sigmas]
+    missing = [sigma for sigma in wanted if sigma not in store.manifest.settings.sigmas]
     if missing:
-        stored = ", ".join(f"{sigma:g}" for sigma in store.manifest.sigmas)
+        stored = ", ".join(f"{sigma:g}" for sigma in store.manifest.settings.sigmas)
         raise InputError(f"sigmas: expected some of {stored}, which {store.folder} has, got {missing[0]:g}")
     return [cell for cell in store.cells if cell.sigma in wanted]
 

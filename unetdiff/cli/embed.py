@@ -87,6 +87,7 @@ def _cell(store: FeatureStore, options: EmbedOptions) -> Cell:
     asked = {"node": options.node, "sigma": options.sigma}
     cells = [cell for cell in store.cells if asked["node"] in (None, cell.tap) and asked["sigma"] in (None, cell.sigma)]
     if len(cells) != 1:
-        stored = f"{', '.join(store.manifest.taps)} at {', '.join(f'{sigma:g}' for sigma in store.manifest.sigmas)}"
+        settings = store.manifest.settings
+        stored = f"{', '.join(settings.taps)} at {', '.join(f'{sigma:g}' for sigma in settings.sigmas)}"
         raise InputError(f"node, sigma: expected one of the stored {stored}, got {options.node}, {options.sigma}")
     return cells[0]

@@ -22,11 +22,12 @@ from unetdiff.data import DataConfig, prepare
 from unetdiff.data.config import Split
 from unetdiff.errors import InputError
 from unetdiff.features.extraction import Extractor
-from unetdiff.features.manifest import ConditionKind, DType, Manifest, Pool
+from unetdiff.features.manifest import Manifest
 from unetdiff.features.network_images import NetworkImages, framed
 from unetdiff.features.noise_level import noise_levels
 from unetdiff.features.places import taps_called
-from unetdiff.features.settings import FeatureSettings
+from unetdiff.features.pooling import Pool
+from unetdiff.features.settings import ConditionKind, DType, FeatureSettings
 from unetdiff.features.store_writer import StoreWriter
 from unetdiff.features.sweep import Sweep
 from unetdiff.features.told import Nothing, told
@@ -182,7 +183,7 @@ def _writers(model: LoadedModel, sweeps: Mapping[Split, Sweep], out: Path, say: 
     manifests = {split: sweep.manifest(model.weights, split) for split, sweep in sweeps.items()}
     if say:
         for split, manifest in manifests.items():
-            sizes = f"{len(manifest.taps)} places x {len(manifest.sigmas)} noise levels"
+            sizes = f"{len(manifest.settings.taps)} places x {len(manifest.settings.sigmas)} noise levels"
             print(f"{split}: {manifest.images} images, {sizes}, {in_bytes(manifest.bytes)}")
     _require_room(out, list(manifests.values()))
     writers = {split: StoreWriter(out / split, manifest) for split, manifest in manifests.items()}

@@ -24,9 +24,9 @@ except ImportError as error:
 from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
 from unetdiff.features.extraction import Extractor
-from unetdiff.features.manifest import Pool
 from unetdiff.features.noise_level import noise_level
 from unetdiff.features.places import taps_called
+from unetdiff.features.pooling import Pool
 from unetdiff.features.settings import FeatureSettings
 from unetdiff.features.store import Values
 from unetdiff.features.told import Nothing

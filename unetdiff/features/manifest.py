@@ -6,25 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from unetdiff.atomic import replacing
 from unetdiff.errors import InputError
-from unetdiff.features.cell import Cell, cells_of
+from unetdiff.features.cell import Cell
+from unetdiff.features.settings import FeatureSettings
 from unetdiff.plain import from_plain, require, to_plain
 
-__all__ = ["FILE", "FORMAT", "ConditionKind", "DType", "Manifest", "Pool", "row_bytes"]
+__all__ = ["FILE", "FORMAT", "Manifest", "row_bytes"]
 
 FORMAT = 1
 FILE = "manifest.json"
-
-Pool = Literal["mean", "none"] | int
-"""Mean over all positions, a p x p grid of means, or every position."""
-
-ConditionKind = Literal["null", "class", "text"]
-DType = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,32 +27,20 @@ class Manifest:
 
     Attributes:
         weights: SHA-256 of the network's weights.
-        taps, sigmas: their product is what is stored.
+        settings: how they were extracted; what is stored is every tap at every noise level.
         shapes: of a row of each tap, (C,) or (C, h, w) or, of tokens that are no picture, (positions, C).
-        pool: over positions.
-        ensemble: noises that a row is the mean of.
-        noisy: whether noise was added to the image; else the network was told the noise level alone.
-        seed: of the noise.
-        condition: what the network was told.
         size, channels, value_range: of the images as the network saw them.
         data: fingerprint of the images.
         split: which part of the data they are.
         images: number of rows.
         classes: their names, which the labels count.
-        dtype: of the numbers on disk.
         shard_images: rows of a file; the last one may have fewer.
         format: of these files.
     """
 
     weights: str
-    taps: tuple[str, ...]
+    settings: FeatureSettings
     shapes: tuple[tuple[int, ...], ...]
-    sigmas: tuple[float, ...]
-    pool: Pool
-    ensemble: int
-    noisy: bool
-    seed: int
-    condition: ConditionKind
     size: tuple[int, int]
     channels: int
     value_range: tuple[float, float]
@@ -66,25 +48,25 @@ class Manifest:
     split: str
     images: int
     classes: tuple[str, ...]
-    dtype: DType
     shard_images: int
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         require(self.format == FORMAT, "format", f"{FORMAT}, the one that this version reads", self.format)
-        require(len(self.taps) == len(self.shapes), "shapes", f"one for each of {len(self.taps)} taps", self.shapes)
-        for field in ("images", "shard_images", "ensemble"):
+        taps = len(self.settings.taps)
+        require(len(self.shapes) == taps, "shapes", f"one for each of {taps} taps", self.shapes)
+        for field in ("images", "shard_images"):
             require(getattr(self, field) >= 1, field, "a positive number", getattr(self, field))
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Every tap at every noise level, tap by tap."""
-        return cells_of(self.taps, self.sigmas)
+        return self.settings.cells
 
     @property
     def row_shapes(self) -> dict[Cell, tuple[int, ...]]:
         """The shape of one image's row."""
-        shapes = dict(zip(self.taps, self.shapes, strict=True))
+        shapes = dict(zip(self.settings.taps, self.shapes, strict=True))
         return {cell: shapes[cell.tap] for cell in self.cells}
 
     @property
@@ -101,7 +83,14 @@ class Manifest:
     @property
     def bytes(self) -> int:
         """Of all numbers on disk."""
-        return self.images * row_bytes(self.shapes, len(self.sigmas), self.dtype)
+        return self.images * row_bytes(self.shapes, self.settings)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """Plain values by name, those of the settings among them."""
+        plain = to_plain(self)
+        settings: dict[str, object] = plain.pop("settings")
+        return settings | plain
 
     @cached_property
     def key(self) -> str:
@@ -134,12 +123,12 @@ class Manifest:
         Raises:
             InputError: names the first field that differs.
         """
-        there, come = to_plain(self), to_plain(other)
+        there, come = self.facts, other.facts
         for field, value in there.items():
             if come[field] != value:
                 raise InputError(f"{where}: {field}: expected {value}, as in the features there, got {come[field]}")
 
 
-def row_bytes(shapes: tuple[tuple[int, ...], ...], sigmas: int, dtype: DType) -> int:
-    """Of one image's features."""
-    return sigmas * np.dtype(dtype).itemsize * sum(map(prod, shapes))
+def row_bytes(shapes: tuple[tuple[int, ...], ...], settings: FeatureSettings) -> int:
+    """Of one image's features, whose taps have these shapes."""
+    return len(settings.sigmas) * np.dtype(settings.dtype).itemsize * sum(map(prod, shapes))

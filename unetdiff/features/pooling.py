@@ -2,16 +2,19 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from unetdiff.features.manifest import Pool
 from unetdiff.plain import require
 from unetdiff.tap_points import Form
 
-__all__ = ["Pooling", "require_pool"]
+__all__ = ["Pool", "Pooling", "require_pool"]
+
+Pool = Literal["mean", "none"] | int
+"""Mean over all positions, a p x p grid of means, or every position."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from unetdiff.features.cell import Cell, cells_of
-from unetdiff.features.manifest import ConditionKind, DType, Pool
-from unetdiff.features.pooling import require_pool
+from unetdiff.features.pooling import Pool, require_pool
 from unetdiff.plain import require
 
-__all__ = ["FeatureSettings"]
+__all__ = ["ConditionKind", "DType", "FeatureSettings"]
+
+ConditionKind = Literal["null", "class", "text"]
+DType = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ class FeatureStore:
         shape = self.manifest.row_shapes.get(cell)
         if shape is None:
             raise InputError(f"{self.folder}: a tap and noise level that are stored expected, got {Cell(*cell)}")
-        return Rows(store=self, cell=cell, shape=(len(self), *shape), dtype=np.dtype(self.manifest.dtype))
+        return Rows(store=self, cell=cell, shape=(len(self), *shape), dtype=np.dtype(self.manifest.settings.dtype))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,7 +146,7 @@ class Shard:
         """(rows, ...), not yet read."""
         offset = self._offsets[tensor_name(cell)]
         shape = (len(self.rows), *self.manifest.row_shapes[cell])
-        dtype = np.dtype(self.manifest.dtype)
+        dtype = np.dtype(self.manifest.settings.dtype)
         end = offset + int(np.prod(shape)) * dtype.itemsize
         values: Values = self._map[offset:end].view(dtype).reshape(shape)
         return values

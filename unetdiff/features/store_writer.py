@@ -49,7 +49,7 @@ class StoreWriter:
 
     def write(self, name: str, features: Mapping[Cell, Values]) -> None:
         """Write the file of this name: (rows, ...) for each cell."""
-        rows, dtype = len(self.manifest.shards[name]), np.dtype(self.manifest.dtype)
+        rows, dtype = len(self.manifest.shards[name]), np.dtype(self.manifest.settings.dtype)
         for cell, shape in self.manifest.row_shapes.items():
             got = features[cell]
             if got.shape != (rows, *shape) or got.dtype != dtype:

@@ -37,18 +37,12 @@ class Sweep:
         settings, data = self.extractor.settings, self.images.data
         first, sigma = self.features(np.arange(1)), settings.sigmas[0]
         shapes = tuple(first[Cell(tap, sigma)].shape[1:] for tap in settings.taps)
-        bytes_each = row_bytes(shapes, len(settings.sigmas), settings.dtype)
+        bytes_each = row_bytes(shapes, settings)
         channels, height, width = self.extractor.shape
         return Manifest(
             weights=weights,
-            taps=settings.taps,
+            settings=settings,
             shapes=shapes,
-            sigmas=settings.sigmas,
-            pool=settings.pool,
-            ensemble=settings.ensemble,
-            noisy=settings.noisy,
-            seed=settings.seed,
-            condition=settings.condition,
             size=(height, width),
             channels=channels,
             value_range=self.images.info.value_range,
@@ -56,7 +50,6 @@ class Sweep:
             split=split,
             images=len(data),
             classes=data.classes,
-            dtype=settings.dtype,
             shard_images=max(1, min(SHARD_IMAGES, SHARD_BYTES // bytes_each)),
         )
 
@@ -68,7 +61,8 @@ class Sweep:
         for name in names:
             rows = manifest.shards[name]
             shard: dict[Cell, Values] = {
-                cell: np.empty((len(rows), *shape), manifest.dtype) for cell, shape in manifest.row_shapes.items()
+                cell: np.empty((len(rows), *shape), self.extractor.settings.dtype)
+                for cell, shape in manifest.row_shapes.items()
             }
             for start in range(0, len(rows), batch_size):
                 batch = np.arange(rows.start, rows.stop)[start : start + batch_size]

@@ -16,7 +16,7 @@ from torch import Tensor
 from unetdiff.data import PackedDataset
 from unetdiff.denoiser import Condition
 from unetdiff.errors import InputError
-from unetdiff.features.manifest import ConditionKind
+from unetdiff.features.settings import ConditionKind
 from unetdiff.text import Framing, TextEncoder
 from unetdiff.text.encoder import TextCondition
 from unetdiff.unet import NULL_CLASS, UNet

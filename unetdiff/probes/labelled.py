@@ -11,7 +11,6 @@ from unetdiff.features.cell import Cell
 from unetdiff.features.manifest import Manifest
 from unetdiff.features.store import FeatureStore
 from unetdiff.name_patterns import matching
-from unetdiff.plain import to_plain
 from unetdiff.probes.rows import Rows
 from unetdiff.probes.task import Labels, require_labels
 
@@ -93,7 +92,7 @@ def _labels(store: FeatureStore) -> Labels:
 
 
 def _require_siblings(train: Manifest, test: Manifest, folder: Path) -> None:
-    facts, others = to_plain(train), to_plain(test)
+    facts, others = train.facts, test.facts
     for name in facts.keys() - set(OF_A_SPLIT):
         if facts[name] != others[name]:
             raise InputError(
