@@ -48,6 +48,9 @@ class Command:
 
 COMMANDS = {
     "train": Command(module="unetdiff.cli.train", summary="train a U-Net, or go on with a run"),
+    "distill": Command(
+        module="unetdiff.cli.distill", summary="train a smaller or faster network to do what another one does"
+    ),
     "verify-resume": Command(
         module="unetdiff.cli.verify_resume", summary="kill a training again and again, and see that nothing changes"
     ),
