@@ -20,6 +20,7 @@ from unetdiff.distillation.ode import Levels, ddim
 from unetdiff.distillation.teacher import Teacher
 from unetdiff.losses import Objective, TrainingLoss, noised, weighted_error
 from unetdiff.plain import require
+from unetdiff.preconditioning import Preconditioning
 
 __all__ = ["ProgressiveDistillation", "ProgressiveLoss"]
 
@@ -40,8 +41,11 @@ class ProgressiveDistillation(Distillation):
 
     def loss(self, student: Denoiser, objective: Objective, teacher: Teacher, average: Teacher) -> TrainingLoss:
         """The weighted squared error of the student's estimate."""
-        levels = Levels(steps=self.steps, rho=self.rho, sigma_range=objective.preconditioning.sigma_range)
-        return ProgressiveLoss(student, objective, teacher, levels)
+        return ProgressiveLoss(student, objective, teacher, self.levels(objective.preconditioning))
+
+    def levels(self, preconditioning: Preconditioning) -> Levels:
+        """Where the student's steps begin."""
+        return Levels(steps=self.steps, rho=self.rho, sigma_range=preconditioning.sigma_range)
 
 
 class ProgressiveLoss(TrainingLoss):
