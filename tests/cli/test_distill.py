@@ -73,6 +73,11 @@ def test_what_is_not_short_passes_through():
     ]
 
 
+def test_a_teacher_is_needed(refused):
+    words = "unetdiff distill: error: teacher: expected a model to learn from, got none"
+    assert words in refused(["distill", "--data", "fashion-mnist", "--out", "run"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

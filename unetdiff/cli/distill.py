@@ -1,6 +1,6 @@
 """`unetdiff distill`: `unetdiff train` with a teacher, under shorter names for what this needs.
 
-    --teacher MODEL    distill.teacher, and where nothing else says so `KnowledgeDistillation` as distill
+    --teacher MODEL    distill.teacher, of `KnowledgeDistillation` unless --distill names another class
     --student MODEL    init; without it the teacher, which is what fewer steps start from
     --data SOURCE      data.source
 
@@ -14,6 +14,7 @@ import jsonargparse
 
 from unetdiff.cli import train
 from unetdiff.distillation import KnowledgeDistillation
+from unetdiff.errors import InputError
 
 __all__ = ["as_training", "parser", "run"]
 
@@ -33,7 +34,13 @@ def parser() -> jsonargparse.ArgumentParser:
 
 
 def run(args: jsonargparse.Namespace) -> None:
-    """Train, as `unetdiff train` does."""
+    """Train, as `unetdiff train` does.
+
+    Raises:
+        InputError: as there; or no teacher.
+    """
+    if args.distill is None:
+        raise InputError("teacher: expected a model to learn from, got none")
     train.run(args)
 
 
