@@ -5,7 +5,7 @@
 x = x0 + sigma eps is the noisy image, F the network, D the estimate of x0; a `Preconditioning` has the four functions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,7 +19,7 @@ from unetdiff.diffusers_config import preconditioning_from_scheduler
 from unetdiff.errors import InputError
 from unetdiff.nn.skip import Join, SkipScale, SkipSite
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict
-from unetdiff.unet import SkipCache, UNet, UNetOutput
+from unetdiff.unet import Fork, SkipCache, UNet, UNetOutput
 from unetdiff.weight_source import read_json
 
 __all__ = ["Condition", "Denoiser", "Prediction", "read_preconditioning"]
@@ -44,6 +44,7 @@ class Condition(TypedDict, total=False):
     skip_site: SkipSite
     join: Join | None
     skip_cache: SkipCache | None
+    fork: Callable[[Fork], None] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +113,15 @@ class Denoiser(nn.Module):
         assert out.sample is not None
         F = _mean(out.sample, x)
         return Prediction(denoised=c_skip * x + c_out * F, F=F, features=out.features or {})
+
+    def output(self, x: Tensor, sigma: Tensor | float, **condition: Unpack[Condition]) -> Tensor:
+        """What the network itself says, F(c_in x, c_noise); arguments are those of `forward`."""
+        return self.predict(x, sigma, **condition).F
+
+    def target(self, x: Tensor, sigma: Tensor | float, images: Tensor) -> Tensor:
+        """The output at which the estimate would be these clean images: (x0 - c_skip x) / c_out."""
+        c_skip, c_out, _, _ = _scalings(self.preconditioning, sigma, x)
+        return (images - c_skip * x) / c_out
 
 
 def read_preconditioning(source: str | Path) -> Preconditioning:
