@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 from unetdiff.nodes import Node
 from unetdiff.plain import require
 
-__all__ = ["Removal", "removable", "require_removable", "within"]
+__all__ = ["Removal", "also_removed", "removable", "require_removable", "within"]
 
 Removal = Literal["identity", "shortcut", "zero"]
 
@@ -40,6 +40,13 @@ def require_removable(removed: Mapping[str, Removal], nodes: Sequence[Node], cro
         require(way in ways[name], f"removed.{name}", f"one of {list(ways[name])}", way)
         around = next((other for other in removed if name.startswith(f"{other}.")), None)
         require(around is None, f"removed.{name}", "nothing inside of what is removed", around)
+
+
+def also_removed(earlier: Mapping[str, Removal], removed: Mapping[str, Removal]) -> dict[str, Removal]:
+    """What is gone when more is taken out; the parts of what goes as a whole are gone with it."""
+    both = {**earlier, **removed}
+    inside = {f"{name}.{part}" for name in removed for part in within(both, name)}
+    return {name: way for name, way in both.items() if name not in inside}
 
 
 def within(parts: Mapping[str, T], part: str) -> dict[str, T]:

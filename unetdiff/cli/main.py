@@ -78,6 +78,7 @@ COMMANDS = {
         summary="train a U-Net and a head on its features together to tell classes",
     ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
+    "prune": Command(module="unetdiff.cli.prune", summary="take out the layers of a network that it misses least"),
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),

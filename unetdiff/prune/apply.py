@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from unetdiff.prune.assembly import assemble
-from unetdiff.removal import Removal, within
+from unetdiff.removal import Removal, also_removed
 from unetdiff.unet import UNet
 
 __all__ = ["prune"]
@@ -21,11 +21,9 @@ def prune(unet: UNet, removed: Mapping[str, Removal]) -> UNet:
     Raises:
         ValueError: a name or a way that the network does not have.
     """
-    earlier = {**unet.config.removed, **removed}
-    inside = {f"{name}.{part}" for name in removed for part in within(earlier, name)}
     config = replace(
         unet.config,
-        removed={name: way for name, way in earlier.items() if name not in inside},
+        removed=also_removed(unet.config.removed, removed),
         widths={name: width for name, width in unet.config.widths.items() if not _is_gone(name, removed)},
     )
     return assemble(config, unet.state_dict(keep_vars=True).__getitem__, unet.training)
