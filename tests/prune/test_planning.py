@@ -18,8 +18,15 @@ def planned(denoiser, calibration, **options):
     return make_plan(denoiser, calibration, PlanConfig(**{"criterion": "magnitude", **options}))
 
 
-@pytest.mark.parametrize("select", ["knapsack", "greedy", "random"])
-@pytest.mark.parametrize(("budget", "keep"), [("parameters", 0.6), ("macs", 0.8)])
+@pytest.mark.parametrize(
+    ("select", "budget", "keep"),
+    [
+        ("knapsack", "parameters", 0.6),
+        ("greedy", "parameters", 0.6),
+        ("random", "macs", 0.8),
+        ("knapsack", "macs", 0.8),
+    ],
+)
 def test_budgets_are_kept(denoiser, calibration, select, budget, keep):
     plan = planned(denoiser, calibration, select=select, budget=budget, keep=keep)
     probe = Probe(config=denoiser.unet.config, size=(8, 8), context_tokens=4)

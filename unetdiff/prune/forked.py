@@ -1,9 +1,9 @@
 """What a network gives without each of its parts, in one pass.
 
 All nodes before the one that a part lies in compute the same with and without it. So the network runs once, and in
-front of each node goes on, from the feature maps that it has there, to the end without each part of that node. With N
-parts spread evenly that is about N / 2 runs of the network in place of the 1 + N of measuring one after the other; the
-feature maps of one batch are held once.
+front of each node goes on, from the feature maps that it has there, to the end without each part of that node. For N
+parts that is one run and what lies behind each of them, in place of 1 + N runs: half of the work where cost is spread
+evenly, more where the last levels cost most. The feature maps of one batch are held once.
 """
 
 from collections import defaultdict

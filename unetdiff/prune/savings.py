@@ -7,6 +7,7 @@ in their nodes: for all nodes, for the first blocks of all transformers, and so 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from unetdiff.config import UNetConfig
 from unetdiff.describe import NodeCost, costs
@@ -34,7 +35,7 @@ class Probe:
 
     def total(self, removed: Mapping[str, Removal]) -> Cost:
         """Of the network without these parts too."""
-        rows = self._rows(removed).values()
+        rows = (self._rows(removed) if removed else self._whole).values()
         return Cost(parameters=sum(row.parameters for row in rows), macs=sum(row.macs for row in rows))
 
     def savings(self, parts: Sequence[Part]) -> dict[str, Cost]:
@@ -42,12 +43,15 @@ class Probe:
         places: dict[str, list[Part]] = defaultdict(list)
         for part in parts:
             places[part.place].append(part)
-        before = self._rows({})
-        saved: dict[str, Cost] = {}
+        before, saved = self._whole, dict[str, Cost]()
         for together in places.values():
             after = self._rows({part.name: part.way for part in together})
             saved |= {part.name: _difference(before[part.node], after[part.node]) for part in together}
         return {part.name: saved[part.name] for part in parts}
+
+    @cached_property
+    def _whole(self) -> dict[str, NodeCost]:
+        return self._rows({})
 
     def _rows(self, removed: Mapping[str, Removal]) -> dict[str, NodeCost]:
         config = replace(self.config, removed=also_removed(self.config.removed, removed))
