@@ -3,7 +3,6 @@
 Ronneberger et al. 2015 with the time conditioning of Ho et al. 2020; skip-tuning after Ma et al. 2024 (definition 3.1).
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +94,8 @@ class _State:
 class Fork:
     """A call of the network in front of a node, from where it can go on with another module in the node's place.
 
-    What came before is not computed again, and the call itself goes on unchanged. Taps are replaced, but not captured.
-    It is of use until the function that it was handed to returns.
+    What came before is not computed again, edits at taps behind it are made in every continuation, and the call itself
+    goes on unchanged. It is of use until the function that it was handed to returns.
     """
 
     node: Node
@@ -349,8 +348,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         state = _State(x=x, kept={"sample": x})
         for index, node in enumerate(call.nodes):
             if fork is not None:
-                unread = dataclasses.replace(call, taps=dataclasses.replace(call.taps, capture=()))
-                fork(Fork(node=node, _unet=self, _state=state, _behind=call.nodes[index + 1 :], _call=unread))
+                fork(Fork(node=node, _unet=self, _state=state, _behind=call.nodes[index + 1 :], _call=call))
             self._step(state, node, self.get_submodule(node.name), call)
         return state.x
 
