@@ -132,9 +132,7 @@ CONDITIONAL: Mapping[str, Fields] = {
         transformer_layers_per_block=[1, [1, 1], [2, 2]],
         reverse_transformer_layers_per_block=[[2, 2, 2], [1, 1, 1], 1],
     ),
-    "KOALA-700M": _text(
-        **_SDXL, layers_per_block=1, transformer_layers_per_block=(1, 2, 5), mid_block_type="UNetMidBlock2DCrossAttn"
-    ),
+    "KOALA-700M": _text(**_SDXL, layers_per_block=1, transformer_layers_per_block=(1, 2, 5), mid_block_type=None),
     "BK-SDM-Base": _text(layers_per_block=1),
     "BK-SDM-Small": _text(layers_per_block=1, mid_block_type=None),
     "middle of one residual block": _text(mid_block_type="UNetMidBlock2D"),

@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from benchmarks import checkpointing, data_loading, features, sampling, training, unet
+from benchmarks import checkpointing, data_loading, features, pruning, sampling, training, unet
 from benchmarks.agreement import disagreement, randomise_zeros_
 from benchmarks.layouts import randomise
 from benchmarks.peak import count_flops
@@ -132,6 +132,13 @@ def test_rounds_must_be_positive(capsys):
         unet.main(["--rounds", "0"])
     assert stop.value.code == 2
     assert "rounds" in capsys.readouterr().err
+
+
+def test_pruning_command(capsys):
+    pruning.main(["--quick", "--networks", "[shipped]"])
+    operations, time = capsys.readouterr().out.splitlines()
+    assert 0.5 < float(operations.split(": ")[1].split()[0]) < 0.7
+    assert time.startswith("shipped: ")
 
 
 def test_features_command(capsys):

@@ -11,6 +11,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BEGUN = (
     "comparing-layers",
     "diffusion-classifier",
+    "distillation",
     "features",
     "pretrained",
     "probes",

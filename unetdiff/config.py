@@ -7,6 +7,7 @@ from typing import Any, Literal
 from unetdiff.nodes import Node, layout
 from unetdiff.plain import from_plain, require, to_plain
 from unetdiff.removal import Removal, require_removable
+from unetdiff.widths import require_narrowable
 
 __all__ = ["AttentionConfig", "LevelConfig", "MidConfig", "ResnetConfig", "TimeConfig", "UNetConfig"]
 
@@ -217,6 +218,7 @@ class UNetConfig:
     augmentation (EDM). `cross_attention_dim`: width of `encoder_hidden_states`.
 
     `removed`: parts that were taken out, by name, and what is left in their place (see `unetdiff.removal`).
+    `widths`: parts that are narrower inside, by name, and how many channels or heads they have (see `unetdiff.widths`).
     """
 
     in_channels: int = 3
@@ -243,6 +245,7 @@ class UNetConfig:
     augment_channels: int | None = None
     cross_attention_dim: int | None = None
     removed: Mapping[str, Removal] = field(default_factory=dict, hash=False)
+    widths: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.sample_size, tuple) and len(set(self.sample_size)) == 1:
@@ -259,6 +262,7 @@ class UNetConfig:
         self._check_conditions()
         self._check_nodes()
         require_removable(self.removed, self.nodes(), self.cross_attention_dim is not None)
+        require_narrowable(self)
 
     def _check_conditions(self) -> None:
         timed = self.vector_time_channels is None or self.vector_channels is not None

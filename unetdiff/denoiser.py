@@ -5,7 +5,8 @@
 x = x0 + sigma eps is the noisy image, F the network, D the estimate of x0; a `Preconditioning` has the four functions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -18,10 +19,10 @@ from unetdiff.diffusers_config import preconditioning_from_scheduler
 from unetdiff.errors import InputError
 from unetdiff.nn.skip import Join, SkipScale, SkipSite
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict
-from unetdiff.unet import SkipCache, UNet
+from unetdiff.unet import Fork, SkipCache, UNet, UNetOutput
 from unetdiff.weight_source import read_json
 
-__all__ = ["Condition", "Denoiser", "read_preconditioning"]
+__all__ = ["Condition", "Denoiser", "Prediction", "read_preconditioning"]
 
 Factor = Tensor | float
 
@@ -43,6 +44,19 @@ class Condition(TypedDict, total=False):
     skip_site: SkipSite
     join: Join | None
     skip_cache: SkipCache | None
+    fork: Callable[[Fork], None] | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """One call of the network: the clean image, the output F that it is made of, the feature maps that were captured.
+
+    Image and output are (N, C, H, W) in the precision of the noisy image; maps have that of the network, by tap.
+    """
+
+    denoised: Tensor
+    F: Tensor
+    features: Mapping[str, Tensor]
 
 
 class Denoiser(nn.Module):
@@ -80,9 +94,34 @@ class Denoiser(nn.Module):
         """
         c_skip, c_out, c_in, c_noise = _scalings(self.preconditioning, sigma, x)
         (F,) = self.unet((c_in * x).to(self.unet.dtype), c_noise, return_dict=False, **condition)
-        F = F[:, : x.shape[1]]  # without the channels of a learned variance
-        denoised: Tensor = c_skip * x + c_out * F.to(x.dtype)
+        denoised: Tensor = c_skip * x + c_out * _mean(F, x)
         return denoised
+
+    def predict(
+        self, x: Tensor, sigma: Tensor | float, capture: Sequence[str] = (), **condition: Unpack[Condition]
+    ) -> Prediction:
+        """The same estimate, with what the network said on the way to it.
+
+        Args:
+            x: as above.
+            sigma: as above.
+            capture: names of taps, see `UNet.forward`.
+            **condition: as above.
+        """
+        c_skip, c_out, c_in, c_noise = _scalings(self.preconditioning, sigma, x)
+        out: UNetOutput = self.unet((c_in * x).to(self.unet.dtype), c_noise, capture=capture, **condition)
+        assert out.sample is not None
+        F = _mean(out.sample, x)
+        return Prediction(denoised=c_skip * x + c_out * F, F=F, features=out.features or {})
+
+    def output(self, x: Tensor, sigma: Tensor | float, **condition: Unpack[Condition]) -> Tensor:
+        """What the network itself says, F(c_in x, c_noise); arguments are those of `forward`."""
+        return self.predict(x, sigma, **condition).F
+
+    def target(self, x: Tensor, sigma: Tensor | float, images: Tensor) -> Tensor:
+        """The output at which the estimate would be these clean images: (x0 - c_skip x) / c_out."""
+        c_skip, c_out, _, _ = _scalings(self.preconditioning, sigma, x)
+        return (images - c_skip * x) / c_out
 
 
 def read_preconditioning(source: str | Path) -> Preconditioning:
@@ -104,6 +143,11 @@ def read_preconditioning(source: str | Path) -> Preconditioning:
         raise
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def _mean(output: Tensor, x: Tensor) -> Tensor:
+    """The network's output in the precision of x, without the channels of a learned variance."""
+    return output[:, : x.shape[1]].to(x.dtype)
 
 
 def _scalings(p: Preconditioning, sigma: Tensor | float, x: Tensor) -> tuple[Factor, Factor, Factor, Tensor]:

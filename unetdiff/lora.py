@@ -3,6 +3,7 @@
 The layers are peft's and the file is diffusers', so a LoRA trained here loads in its pipelines, and theirs load here.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ from unetdiff.plain import require
 from unetdiff.unet import UNet
 
 __all__ = ["LORA_FILE", "LoraConfig", "add_lora", "find_lora", "fuse_lora", "has_lora", "lora_tensors", "save_lora"]
+
+logger = logging.getLogger(__name__)
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 ADAPTER = "default"
@@ -98,6 +101,8 @@ def find_lora(source: str | Path) -> Path:
 def fuse_lora(unet: UNet, source: str | Path, scale: float = 1.0) -> None:
     """Add `scale` times a LoRA (see `find_lora`) to the weights: afterwards the network is an ordinary one.
 
+    Of a LoRA for the network that this one was pruned from, what is for the removed parts is left out with a warning.
+
     Raises:
         InputError: no such file, a damaged one, one for another network, or no peft.
     """
@@ -109,7 +114,7 @@ def fuse_lora(unet: UNet, source: str | Path, scale: float = 1.0) -> None:
         tensors, alphas, facts = StableDiffusionLoraLoaderMixin.lora_state_dict(
             str(file.parent), weight_name=file.name, local_files_only=True, return_lora_metadata=True
         )
-        _require_layers(file, tensors, unet)
+        tensors = _of_network(file, tensors, unet)
         StableDiffusionLoraLoaderMixin.load_lora_into_unet(
             tensors, network_alphas=alphas, unet=unet, adapter_name=ADAPTER, metadata=facts
         )
@@ -122,14 +127,24 @@ def fuse_lora(unet: UNet, source: str | Path, scale: float = 1.0) -> None:
     unet.unload_lora()
 
 
-def _require_layers(file: Path, tensors: Mapping[str, Tensor], unet: UNet) -> None:
-    """Refuse a file that is for other layers than the network's: diffusers would leave those out with a warning."""
+def _of_network(file: Path, tensors: Mapping[str, Tensor], unet: UNet) -> dict[str, Tensor]:
+    """Without the layers of parts that were pruned; a file for other layers is refused.
+
+    diffusers would leave all of them out with a warning.
+    """
     modules = {name for name, _ in unet.named_modules()}
-    adapted = {name.removeprefix("unet.").partition(".lora")[0] for name in tensors if name.startswith("unet.")}
-    unknown = sorted(adapted - modules)
-    if unknown or not adapted:
-        got = f"one of {unknown[0]}" if unknown else "no tensor of a U-Net"
+    layers = {key: key.removeprefix("unet.").partition(".lora")[0] for key in tensors if key.startswith("unet.")}
+    unknown = sorted(set(layers.values()) - modules)
+    gone = {layer for layer in unknown if any(f"{layer}.".startswith(f"{part}.") for part in unet.config.removed)}
+    foreign = [layer for layer in unknown if layer not in gone]
+    if foreign or not set(layers.values()) - gone:
+        got = (
+            f"one of {foreign[0]}" if foreign else "no tensor of a U-Net" if not layers else "one of removed parts only"
+        )
         raise InputError(f"{file}: a LoRA for this network expected, got {got}")
+    if gone:
+        logger.warning("%s: left out %d layers of parts that were removed, %s among them", file, len(gone), min(gone))
+    return {key: tensor for key, tensor in tensors.items() if layers.get(key) not in gone}
 
 
 def _require_peft() -> None:

@@ -69,6 +69,7 @@ def _network(config: UNetConfig, parameters: int, info: ModelInfo) -> dict[str, 
     return {
         "parameters": f"{parameters:,}",
         "levels, finest first": "; ".join(levels),
+        **({"removed parts": ", ".join(config.removed)} if config.removed else {}),
         "preconditioning": info.preconditioning,
         "noise levels": f"{lowest:g} to {highest:g}",
         "pixel values": f"{info.data.value_range[0]:g} to {info.data.value_range[1]:g}",

@@ -24,6 +24,7 @@ class Node:
 
     `residual_from` names the feature map that an `input_residual` node adds (`sample` is the network's input) and
     `residual_channels` is its width. `removed` says how a node was taken out; a stub computes it then.
+    `inside` is the number of channels or heads inside of a residual block or attention that was made narrower.
     """
 
     name: str
@@ -39,13 +40,17 @@ class Node:
     residual_from: str | None = None
     residual_channels: int = 0
     removed: "Removal | None" = None
+    inside: int | None = None
 
 
 def layout(config: "UNetConfig") -> tuple[Node, ...]:
     """All nodes of a network, from `conv_in` to `conv_out`."""
     encoder = list(_encoder(config))
     nodes = (*encoder, *_middle(config), *_decoder(config, encoder), *_output(config))
-    return tuple(dataclasses.replace(node, removed=config.removed.get(node.name)) for node in nodes)
+    removed, widths = config.removed, config.widths
+    return tuple(
+        dataclasses.replace(node, removed=removed.get(node.name), inside=widths.get(node.name)) for node in nodes
+    )
 
 
 def _encoder(config: "UNetConfig") -> Iterator[Node]:

@@ -11,14 +11,16 @@ their `attn1`, `attn2` and `ff`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from unetdiff.nodes import Node
 from unetdiff.plain import require
 
-__all__ = ["Removal", "removable", "require_removable", "within"]
+__all__ = ["Removal", "also_removed", "removable", "require_removable", "within"]
 
 Removal = Literal["identity", "shortcut", "zero"]
+
+T = TypeVar("T")
 
 IDENTITY: tuple[Removal, ...] = ("identity",)
 
@@ -40,10 +42,17 @@ def require_removable(removed: Mapping[str, Removal], nodes: Sequence[Node], cro
         require(around is None, f"removed.{name}", "nothing inside of what is removed", around)
 
 
-def within(removed: Mapping[str, Removal], part: str) -> frozenset[str]:
-    """Names of what is taken out inside of a part, seen from there."""
+def also_removed(earlier: Mapping[str, Removal], removed: Mapping[str, Removal]) -> dict[str, Removal]:
+    """What is gone when more is taken out; the parts of what goes as a whole are gone with it."""
+    both = {**earlier, **removed}
+    inside = {f"{name}.{part}" for name in removed for part in within(both, name)}
+    return {name: way for name, way in both.items() if name not in inside}
+
+
+def within(parts: Mapping[str, T], part: str) -> dict[str, T]:
+    """Those of the named parts that are inside of one, by their names as seen from there."""
     prefix = f"{part}."
-    return frozenset(name.removeprefix(prefix) for name in removed if name.startswith(prefix))
+    return {name.removeprefix(prefix): value for name, value in parts.items() if name.startswith(prefix)}
 
 
 def _of_node(node: Node, cross_attention: bool) -> Iterator[tuple[str, tuple[Removal, ...]]]:

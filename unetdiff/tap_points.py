@@ -60,14 +60,15 @@ def _of_attention(config: UNetConfig, node: Node) -> Iterator[TapPoint]:
     assert node.attention is not None
     heads = node.attention.heads_for(node.out_channels)
     if node.kind == "attention":
-        yield _point(node, ":probabilities", "probabilities", heads)
+        yield _point(node, ":probabilities", "probabilities", node.inside or heads)
         return
     attentions = ("attn1",) if config.cross_attention_dim is None else ("attn1", "attn2")
     for block in (f".transformer_blocks.{index}" for index in range(node.layers)):
         if node.name + block in config.removed:
             continue
         for attention in (name for name in attentions if f"{node.name}{block}.{name}" not in config.removed):
-            yield _point(node, f"{block}.{attention}:probabilities", "probabilities", heads)
+            kept = config.widths.get(f"{node.name}{block}.{attention}", heads)
+            yield _point(node, f"{block}.{attention}:probabilities", "probabilities", kept)
             yield _point(node, f"{block}.{attention}", "tokens", node.out_channels)
         if f"{node.name}{block}.ff" not in config.removed:
             yield _point(node, f"{block}.ff", "tokens", node.out_channels)

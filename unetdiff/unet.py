@@ -3,7 +3,7 @@
 Ronneberger et al. 2015 with the time conditioning of Ho et al. 2020; skip-tuning after Ma et al. 2024 (definition 3.1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from unetdiff.nodes import Node
 from unetdiff.tap_points import tap_points
 from unetdiff.weight_source import contained, find_network, refusal, require_weights
 
-__all__ = ["NULL_CLASS", "SkipCache", "SkipScale", "UNet", "UNetOutput"]
+__all__ = ["NULL_CLASS", "Fork", "SkipCache", "SkipScale", "UNet", "UNetOutput"]
 
 
 @dataclass
@@ -78,6 +78,47 @@ class _Call:
     middle: Tensor | None
     cache: SkipCache | None
     taps: Taps
+    padding: Padding
+    timestep: Tensor | float
+
+
+@dataclass(kw_only=True, eq=False)
+class _State:
+    """Where a walk over the nodes has come to: the main path, and by their names the feature maps still to be taken."""
+
+    x: Tensor
+    kept: dict[str | None, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fork:
+    """A call of the network in front of a node, from where it can go on with another module in the node's place.
+
+    What came before is not computed again, edits at taps behind it are made in every continuation, and the call itself
+    goes on unchanged. It is of use until the function that it was handed to returns.
+    """
+
+    node: Node
+    _unet: "UNet"
+    _state: _State
+    _behind: tuple[Node, ...]
+    _call: _Call
+
+    def feature(self, module: nn.Module) -> Tensor:
+        """The node's feature map, as `module` computes it."""
+        return self._stepped(module).x
+
+    def output(self, module: nn.Module) -> Tensor:
+        """The network's output, (N, out_channels, H, W), with `module` in the node's place."""
+        state = self._stepped(module)
+        for node in self._behind:
+            self._unet._step(state, node, self._unet.get_submodule(node.name), self._call)
+        return self._unet._output(state.x, self._call)
+
+    def _stepped(self, module: nn.Module) -> _State:
+        state = _State(x=self._state.x, kept=dict(self._state.kept))
+        self._unet._step(state, self.node, module, self._call)
+        return state
 
 
 class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
@@ -224,6 +265,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         capture: Sequence[str] = (),
         replace: Mapping[str, Edit] | None = None,
         stop: bool = False,
+        fork: Callable[[Fork], None] | None = None,
     ) -> UNetOutput | tuple[Any, ...]:
         """Run the network.
 
@@ -254,11 +296,13 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
             capture: names of taps (see `taps`) that the output's `features` shall have.
             replace: functions by name of the tap: what the network is to go on with there in place of what it has.
             stop: run no node behind the last captured one; there is no `sample` then.
+            fork: called in front of every node, to see what other modules in its place would make of the output.
 
         Raises:
             ValueError: a condition that the network lacks or misses, a tensor of the wrong width, a name that is no
                 skip or no tap, or a tap that is not computed.
         """
+        _require_whole(fork, skip_cache, stop)
         x = sample if concat is None else torch.cat([sample, concat.to(sample.dtype)], dim=1)
         _require_width("sample (with concat)", x, self.config.in_channels, dim=1)
         stride = self.config.stride if self.config.odd_sizes == "pad" else 1
@@ -282,37 +326,48 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 middle=mid_block_additional_residual,
                 cache=skip_cache,
                 taps=taps,
+                padding=padding,
+                timestep=timestep,
             )
-            x = self._walk(x, call)
+            x = self._walk(x, call, fork)
         output = UNetOutput(
-            sample=None if stop else self._scaled(padding.crop(x), timestep),
+            sample=None if stop else self._output(x, call),
             features=taps.features if capture else None,
         )
         return output if return_dict else output.to_tuple()
 
-    def _scaled(self, x: Tensor, timestep: Tensor | float) -> Tensor:
-        """The output as the configuration wants it."""
+    def _output(self, x: Tensor, call: _Call) -> Tensor:
+        """What the last node gives, at the size of the input and as the configuration wants it."""
+        x = call.padding.crop(x)
         if not self.config.divide_by_timestep:
             return x
-        return x / torch.as_tensor(timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
+        return x / torch.as_tensor(call.timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
 
-    def _walk(self, x: Tensor, call: _Call) -> Tensor:
+    def _walk(self, x: Tensor, call: _Call, fork: Callable[[Fork], None] | None) -> Tensor:
         """Run the nodes one after the other; feature maps that a later one takes are kept under their names."""
-        kept: dict[str | None, Tensor] = {"sample": x}
-        for node in call.nodes:
-            scales: Sequence[Tensor | None] = ()
-            if node.skip_from is not None:
-                d = kept.pop(node.skip_from)
-                if call.cache is not None and node.skip_from == call.cache.skip:
-                    x = call.cache.exchange(node, x, d)
-                x, *scales = call.joint(node, x, d)
-            x = call.taps(f"{node.name}:input", x)
-            x = call.taps(node.name, self._run(node, x, scales, kept, call))
-            if node.name in self._kept:
-                kept[node.name] = x
-            if node.name == self._innermost and call.middle is not None:
-                x = x + call.middle
-        return x
+        state = _State(x=x, kept={"sample": x})
+        for index, node in enumerate(call.nodes):
+            if fork is not None:
+                fork(Fork(node=node, _unet=self, _state=state, _behind=call.nodes[index + 1 :], _call=call))
+            self._step(state, node, self.get_submodule(node.name), call)
+        return state.x
+
+    def _step(self, state: _State, node: Node, module: nn.Module, call: _Call) -> None:
+        """Go on by one node, which `module` computes."""
+        x, kept = state.x, state.kept
+        scales: Sequence[Tensor | None] = ()
+        if node.skip_from is not None:
+            d = kept.pop(node.skip_from)
+            if call.cache is not None and node.skip_from == call.cache.skip:
+                x = call.cache.exchange(node, x, d)
+            x, *scales = call.joint(node, x, d)
+        x = call.taps(f"{node.name}:input", x)
+        x = call.taps(node.name, self._run(node, module, x, scales, kept, call))
+        if node.name in self._kept:
+            kept[node.name] = x
+        if node.name == self._innermost and call.middle is not None:
+            x = x + call.middle
+        state.x = x
 
     def _nodes_to_run(self, cache: SkipCache | None) -> tuple[Node, ...]:
         """All nodes, or those up to the one that a cached skip comes from and those from the one that it joins at."""
@@ -327,13 +382,13 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def _run(
         self,
         node: Node,
+        module: nn.Module,
         x: Tensor,
         scales: Sequence[Tensor | None],
         kept: Mapping[str | None, Tensor],
         call: _Call,
     ) -> Tensor:
         """Apply one node, recomputing it in the backward pass where gradient checkpointing is on."""
-        module = self.get_submodule(node.name)
         arguments: tuple[object, ...] = (x,)
         if isinstance(module, ResnetBlock):
             arguments = (x, call.embedding, *scales)
@@ -459,6 +514,12 @@ def _upsampled_to(nodes: Sequence[Node]) -> Mapping[str, str]:
             assert skip is not None
             joined[node.name] = skip
     return joined
+
+
+def _require_whole(fork: object, cache: SkipCache | None, stop: bool) -> None:
+    """A call with forks has to run all nodes."""
+    if fork is not None and (stop or cache is not None):
+        raise ValueError(f"fork: expected no {'stop' if stop else 'skip_cache'} beside it, got one")
 
 
 def _require_width(name: str, x: Tensor, width: int, dim: int) -> None:

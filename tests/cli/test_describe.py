@@ -231,3 +231,11 @@ def test_configurations_that_are_none(tmp_path, refused, contents, message):
     assert f"{tmp_path}/config.json: " in said
     assert message in said
     assert not (tmp_path / "u.svg").exists()
+
+
+def test_what_is_narrower_inside(tmp_path, described, capsys):
+    part = "down_blocks.1.attentions.0.transformer_blocks.0.ff"
+    write(tmp_path / "narrow", dataclasses.replace(CONFIG, widths={part: 96}))
+    assert described(str(tmp_path / "narrow"))["widths"] == {part: 96}
+    assert main(["describe", str(tmp_path / "narrow")]) == 0
+    assert f"Narrower inside: {part} 96 of 128." in capsys.readouterr().out

@@ -119,7 +119,7 @@ def test_the_objective_is_chosen_by_its_name(options):
     ("extra", "words"),
     [
         (["--learning_rate", "1"], "--learning_rate"),
-        (["--model.width", "1"], "--model.width"),
+        (["--model.breadth", "1"], "--model.breadth"),
         (["--optimizer.lr", "fast"], "optimizer.lr"),
         (["--optimizer.lr", "-1"], "optimizer.lr: expected a positive number, got -1"),
         (["--optimizer.warmup_steps", "9"], "optimizer.warmup_steps: expected fewer than the run's 4 steps, got 9"),

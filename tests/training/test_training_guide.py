@@ -1,10 +1,11 @@
-"""The guide to training: its commands run, and every option of a run has its place in it."""
+"""The guide to training: its commands run, and every option of a run has its place in it or in that to distillation."""
 
 from pathlib import Path
 
 from unetdiff.cli.train import parser
 
-PAGE = Path(__file__).parents[2] / "docs" / "guides" / "training.md"
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+PAGE = GUIDES / "training.md"
 ELSEWHERE = ("help", "config", "print_config")  # of the command line itself
 
 
@@ -21,5 +22,5 @@ def test_its_commands_run(run_page, fashion_mnist):
 
 
 def test_it_names_every_option():
-    text = PAGE.read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in (PAGE, GUIDES / "distillation.md"))
     assert sorted(name for name in options() - set(ELSEWHERE) if f"`{name}`" not in text) == []

@@ -21,6 +21,7 @@ from unetdiff.interop.edm_pickle import read_edm_config
 from unetdiff.plain import require
 from unetdiff.tables import in_bytes, in_thousands, table
 from unetdiff.tap_points import tap_points
+from unetdiff.widths import narrowable
 
 __all__ = ["parser", "run"]
 
@@ -71,6 +72,10 @@ def run(args: jsonargparse.Namespace) -> None:
     print(table([NODE_HEADINGS, *nodes], LEFT_ALIGNED), table([LEVEL_HEADINGS, *levels]), NOTES, sep="\n\n")
     if config.removed:
         print(f"Taken out: {', '.join(config.removed)}.")
+    if config.widths:
+        whole = narrowable(config)
+        parts = (f"{name} {width} of {whole[name].width}" for name, width in config.widths.items())
+        print(f"Narrower inside: {', '.join(parts)}.")
     if args.taps:
         print(f"\n{table([TAP_HEADINGS, *map(_tap_cells, _taps(config))], TAPS_LEFT_ALIGNED)}")
     if args.diagram is not None:
@@ -114,6 +119,7 @@ def _everything(model: str, config: UNetConfig, size: tuple[int, int], rows: Seq
         "context_tokens": CONTEXT_TOKENS if config.cross_attention_dim is not None else None,
         "total": _totals(rows),
         "removed": dict(config.removed),
+        "widths": dict(config.widths),
         "levels": [asdict(level) for level in costs_of_levels(rows)],
         "nodes": [asdict(row) for row in rows],
     }

@@ -48,6 +48,9 @@ class Command:
 
 COMMANDS = {
     "train": Command(module="unetdiff.cli.train", summary="train a U-Net, or go on with a run"),
+    "distill": Command(
+        module="unetdiff.cli.distill", summary="train a smaller or faster network to do what another one does"
+    ),
     "verify-resume": Command(
         module="unetdiff.cli.verify_resume", summary="kill a training again and again, and see that nothing changes"
     ),
@@ -75,6 +78,7 @@ COMMANDS = {
         summary="train a U-Net and a head on its features together to tell classes",
     ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
+    "prune": Command(module="unetdiff.cli.prune", summary="take out the layers of a network that it misses least"),
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),

@@ -1,18 +1,20 @@
 """`unetdiff replay`: the micro-batch on which a training step's numbers broke, through the same weights, watched."""
 
+import copy
 from pathlib import Path
 
 import jsonargparse
 import torch
 
 from unetdiff.cli.train import config_parser, train_config
-from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
-from unetdiff.losses import DenoisingLoss
+from unetdiff.losses import TrainingLoss
 from unetdiff.training.config import TrainConfig
+from unetdiff.training.loss import training_loss
 from unetdiff.training.network import build_network
 from unetdiff.training.nonfinite import Repro, Watch, read_repro, replay
 from unetdiff.training.precision import allow_tf32
+from unetdiff.training.teacher import load_teacher
 
 __all__ = ["parser", "run"]
 
@@ -31,12 +33,12 @@ def run(args: jsonargparse.Namespace) -> None:
     config = train_config(config_parser("").parse_args(["--config", str(args.folder / "config.yaml")]))
     device = torch.device(args.device)
     allow_tf32(device, config.tf32)
-    watch = replay(_loss(config, repro, args.folder).to(device), repro, device)
+    watch = replay(_loss(config, repro, args.folder, device), repro, device)
     print(_report(repro, watch))
 
 
-def _loss(config: TrainConfig, repro: Repro, folder: Path) -> DenoisingLoss:
-    """The loss as it was trained, with the weights as they were."""
+def _loss(config: TrainConfig, repro: Repro, folder: Path, device: torch.device) -> TrainingLoss:
+    """The loss as it was trained, with the weights as they were; they stand for their average, which is not kept."""
     unet = build_network(config, going_on=True).unet
     if config.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
@@ -48,8 +50,8 @@ def _loss(config: TrainConfig, repro: Repro, folder: Path) -> DenoisingLoss:
             log_variance.load_state_dict(repro.weights["log_variance.safetensors"])
     except (KeyError, RuntimeError) as error:
         raise InputError(f"{folder}: expected the weights of the network in config.yaml, got: {error}") from error
-    denoiser = Denoiser(unet, config.objective.preconditioning)
-    return DenoisingLoss(denoiser, config.objective, log_variance).train()
+    average = copy.deepcopy(unet).to(device)
+    return training_loss(config, unet, average, log_variance, load_teacher(config, device)).to(device)
 
 
 def _report(repro: Repro, watch: Watch) -> str:

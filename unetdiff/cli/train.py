@@ -24,13 +24,17 @@ from unetdiff.training.plan import make_plan
 from unetdiff.training.resume import starting_points
 from unetdiff.training.run_folder import RunFolder
 
-__all__ = ["config_parser", "parser", "run", "train_config", "write_config"]
+__all__ = ["TrainParser", "config_parser", "parser", "run", "train_config", "write_config"]
 
 INTERRUPTED = 130
 
 
-class _Parser(jsonargparse.ArgumentParser):
+class TrainParser(jsonargparse.ArgumentParser):
     """Reads `--init` first: what it names gives the defaults of the network and the objective."""
+
+    def spelled_out(self, arguments: Sequence[str]) -> list[str]:
+        """The arguments without short forms."""
+        return with_lora_fields(arguments)
 
     def parse_args(  # type: ignore[override]  # of the library's two ways to read the one that this is about
         self,
@@ -40,14 +44,15 @@ class _Parser(jsonargparse.ArgumentParser):
         defaults: bool = True,
         **reading: Any,  # noqa: ANN401  # as the library declares it
     ) -> jsonargparse.Namespace:
-        arguments = with_lora_fields(sys.argv[1:] if args is None else args)
+        """Read them, whatever the short forms."""
+        arguments = self.spelled_out(sys.argv[1:] if args is None else args)
         self.set_defaults(init_defaults(arguments))
         return super().parse_args(arguments, namespace=namespace, env=env, defaults=defaults, **reading)
 
 
-def parser() -> jsonargparse.ArgumentParser:
+def parser(kind: type[TrainParser] = TrainParser) -> jsonargparse.ArgumentParser:
     """A run, and where it starts."""
-    result = config_parser("Train a U-Net, or go on with a run that was stopped.")
+    result = config_parser("Train a U-Net, or go on with a run that was stopped.", kind)
     result.add_argument(
         "--resume",
         type=str,
@@ -60,9 +65,9 @@ def parser() -> jsonargparse.ArgumentParser:
     return result
 
 
-def config_parser(description: str) -> jsonargparse.ArgumentParser:
+def config_parser(description: str, kind: type[TrainParser] = TrainParser) -> jsonargparse.ArgumentParser:
     """Every field of `TrainConfig` is an option."""
-    result = _Parser(description=description)
+    result = kind(description=description)
     result.add_argument("--config", action="config", help="YAML file with any of the options below")
     result.add_class_arguments(TrainConfig)
     result.set_defaults({"model.levels": [to_plain(level) for level in UNetConfig().levels]})

@@ -87,6 +87,7 @@ def _memory(plan: Plan) -> list[str]:
     memory, probe = plan.memory, plan.probe
     parts = [
         ("weights", memory.weights),
+        *([("teacher", memory.teacher)] if memory.teacher else []),
         ("gradients", memory.gradients),
         (f"optimiser ({plan.config.optimizer.kind})", memory.optimizer),
         (f"averages ({len(plan.config.ema.names)})", memory.averages),

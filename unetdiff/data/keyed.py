@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     CONCAT = 2
     LATENT = 3
     FEATURES = 4
+    PRUNING = 5
 
 
 def keyed(seed: int, sample: int, purpose: Purpose = Purpose.SAMPLE) -> np.random.Generator:

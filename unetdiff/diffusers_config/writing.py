@@ -173,6 +173,7 @@ def _transformer_layers(config: UNetConfig) -> dict[str, Any]:
 def _meaning(config: UNetConfig) -> Mapping[str, object]:
     """What a configuration says, by node and field, so that two ways to say the same compare equal."""
     facts: dict[str, object] = {f"removed.{name}": way for name, way in config.removed.items()}
+    facts |= {f"widths.{name}": width for name, width in config.widths.items()}
     facts |= {node.name: _node_meaning(node, config) for node in config.nodes()}
     time = dataclasses.replace(config.time, channels=config.time_channels, hidden=config.embedding_channels)
     facts |= {f"time.{field}": value for field, value in to_plain(time).items()}

@@ -5,12 +5,13 @@ squared error that all of them share.
 """
 
 from unetdiff.losses.continuing import continuing_objective
-from unetdiff.losses.denoising import DenoisingLoss, denoising_loss
+from unetdiff.losses.denoising import DenoisingLoss, denoising_loss, noised, weighted_error
 from unetdiff.losses.discrete import DiscreteObjective, EpsilonObjective, VObjective, X0Objective
 from unetdiff.losses.edm import EDMObjective
 from unetdiff.losses.log_normal import LogNormalObjective
 from unetdiff.losses.objective import Objective
 from unetdiff.losses.rectified_flow import LogitNormal, RectifiedFlowObjective, Times, Uniform
+from unetdiff.losses.training_loss import TrainingLoss
 from unetdiff.losses.uncertainty import LogVariance, Uncertainty
 from unetdiff.losses.weighting import MinSNR, SoftMinSNR, Weighting
 
@@ -27,6 +28,7 @@ __all__ = [
     "RectifiedFlowObjective",
     "SoftMinSNR",
     "Times",
+    "TrainingLoss",
     "Uncertainty",
     "Uniform",
     "VObjective",
@@ -34,4 +36,6 @@ __all__ = [
     "X0Objective",
     "continuing_objective",
     "denoising_loss",
+    "noised",
+    "weighted_error",
 ]

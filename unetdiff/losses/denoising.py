@@ -1,13 +1,14 @@
 """The denoising loss: lambda(sigma) |D(x0 + sigma eps, sigma) - x0|^2 (Karras et al. 2022, equation 2)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
 from unetdiff.denoiser import Condition, Denoiser
 from unetdiff.losses.objective import Objective
+from unetdiff.losses.training_loss import TrainingLoss
 from unetdiff.losses.uncertainty import LogVariance
 
-__all__ = ["DenoisingLoss", "denoising_loss"]
+__all__ = ["DenoisingLoss", "denoising_loss", "noised", "weighted_error"]
 
 
 def denoising_loss(
@@ -22,20 +23,27 @@ def denoising_loss(
 
     `images` and `noise` are (N, C, H, W), `sigma` is (N,).
     """
-    denoised: Tensor = denoiser(images + sigma.to(images.dtype).reshape(-1, 1, 1, 1) * noise, sigma, **condition)
-    error = (denoised - images).square().flatten(1).mean(dim=1)
+    denoised: Tensor = denoiser(noised(images, noise, sigma), sigma, **condition)
+    return weighted_error(objective, denoised, images, sigma)
+
+
+def noised(images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """x = x0 + sigma eps, with a noise level for each image."""
+    return images + sigma.to(images.dtype).reshape(-1, 1, 1, 1) * noise
+
+
+def weighted_error(objective: Objective, denoised: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
+    """lambda(sigma) times the mean squared difference of two estimates of the clean image: (N,)."""
+    error = (denoised - target).square().flatten(1).mean(dim=1)
     return objective.weight(sigma).to(error.dtype) * error
 
 
-class DenoisingLoss(nn.Module):
-    """All that training changes, as one module: processes exchange the gradients of what a module's forward used.
-
-    `log_variance` is the u(sigma) of an objective that has it learned; None: the loss is `denoising_loss`.
-    """
+class DenoisingLoss(TrainingLoss):
+    """`denoising_loss`, or with `log_variance`, the u(sigma) of an objective that has it learned, l / exp(u) + u."""
 
     def __init__(self, denoiser: Denoiser, objective: Objective, log_variance: LogVariance | None = None) -> None:
-        super().__init__()
-        self.denoiser, self.objective, self.log_variance = denoiser, objective, log_variance
+        super().__init__(denoiser, objective)
+        self.log_variance = log_variance
 
     def forward(self, images: Tensor, noise: Tensor, sigma: Tensor, **condition: Unpack[Condition]) -> Tensor:
         """The loss of each image: (N,)."""

@@ -12,21 +12,27 @@ __all__ = ["Attention", "SpatialAttention"]
 
 
 class Attention(nn.Module):
-    """softmax(q k^T / sqrt(d)) v in `heads` heads, of x on `context` (or on itself).
+    """softmax(q k^T / sqrt(d)) v in `heads` heads, of x on `context` (or on itself); d is channels / heads if not said.
 
     Shapes: x (N, L, channels), context (N, M, context_channels), bias (N, 1, 1, M) or None -> (N, L, channels).
     """
 
     def __init__(
-        self, channels: int, heads: int, context_channels: int | None = None, projection_bias: bool = False
+        self,
+        channels: int,
+        heads: int,
+        context_channels: int | None = None,
+        projection_bias: bool = False,
+        head_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.heads = heads
+        inside = channels if head_channels is None else heads * head_channels
         context_channels = channels if context_channels is None else context_channels
-        self.to_q = nn.Linear(channels, channels, bias=projection_bias)
-        self.to_k = nn.Linear(context_channels, channels, bias=projection_bias)
-        self.to_v = nn.Linear(context_channels, channels, bias=projection_bias)
-        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])  # a list in diffusers' names
+        self.to_q = nn.Linear(channels, inside, bias=projection_bias)
+        self.to_k = nn.Linear(context_channels, inside, bias=projection_bias)
+        self.to_v = nn.Linear(context_channels, inside, bias=projection_bias)
+        self.to_out = nn.ModuleList([nn.Linear(inside, channels)])  # a list in diffusers' names
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None, tap: Tap | None = None
@@ -49,8 +55,10 @@ class SpatialAttention(Attention):
 
     _from_deprecated_attn_block = True  # diffusers then renames query, key, value and proj_attn of old checkpoints
 
-    def __init__(self, channels: int, heads: int, groups: int, eps: float, residual_scale: float) -> None:
-        super().__init__(channels, heads, projection_bias=True)
+    def __init__(
+        self, channels: int, heads: int, head_channels: int, groups: int, eps: float, residual_scale: float
+    ) -> None:
+        super().__init__(channels, heads, projection_bias=True, head_channels=head_channels)
         self.group_norm: nn.Module = nn.GroupNorm(groups, channels, eps) if groups > 0 else nn.Identity()
         self.residual_scale = residual_scale
         zero_(self.to_out[0])

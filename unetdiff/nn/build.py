@@ -47,20 +47,21 @@ def _stub(node: Node, config: UNetConfig) -> Stub:
 
 def _resnet(node: Node, config: UNetConfig) -> ResnetBlock:
     width_in = node.in_channels + node.skip_channels
-    return ResnetBlock(width_in, node.out_channels, config.embedding_channels, _settings(node, config))
+    settings = _settings(node, config)
+    return ResnetBlock(width_in, node.out_channels, config.embedding_channels, settings, inside=node.inside)
 
 
 def _downsample(node: Node, config: UNetConfig) -> nn.Module:
     width, kind = node.out_channels, config.downsample_at(node.level)
     if kind == "resnet":
-        return ResnetBlock(width, width, config.embedding_channels, config.resnet, resample="down")
+        return ResnetBlock(width, width, config.embedding_channels, config.resnet, "down", node.inside)
     return Downsample(width, kind, config.downsample_padding)
 
 
 def _upsample(node: Node, config: UNetConfig) -> nn.Module:
     width, kind = node.out_channels, config.upsample_at(node.level)
     if kind == "resnet":
-        return ResnetBlock(width, width, config.embedding_channels, config.resnet, resample="up")
+        return ResnetBlock(width, width, config.embedding_channels, config.resnet, "up", node.inside)
     return Upsample(width, kind)
 
 
@@ -84,7 +85,8 @@ def _attention(node: Node, config: UNetConfig) -> nn.Module:
     settings = _settings(node, config)
     groups = settings.groups(width) if node.attention.norm_groups is None else node.attention.norm_groups
     if node.kind == "attention":
-        return SpatialAttention(width, heads, groups, settings.norm_eps, settings.residual_scale)
+        kept = heads if node.inside is None else node.inside
+        return SpatialAttention(width, kept, width // heads, groups, settings.norm_eps, settings.residual_scale)
     return Transformer(
         width,
         heads,
@@ -95,6 +97,7 @@ def _attention(node: Node, config: UNetConfig) -> nn.Module:
         dropout=settings.dropout,
         only_cross=node.attention.only_cross,
         removed=within(config.removed, f"{node.name}.transformer_blocks"),
+        widths=within(config.widths, f"{node.name}.transformer_blocks"),
     )
 
 

@@ -18,7 +18,8 @@ class ResnetBlock(nn.Module):
 
     The embedding e is added before norm2, or acts behind it (scale_shift, AdaGN): (1 + scale(e)) * norm2(h) + shift(e).
     conv2 starts at zero. `resample` halves or doubles the size on both paths, before conv1. Skip-tuning inside the
-    block: `shortcut_scale` multiplies the shortcut's input, `norm_scale` the output of norm1.
+    block: `shortcut_scale` multiplies the shortcut's input, `norm_scale` the output of norm1. `inside` is the
+    width of h between the convolutions (null: out_channels); norm2's groups have the size that is due to out_channels.
 
     Shapes: x (N, in_channels, H, W), embedding (N, embedding_channels), already through its SiLU, scales
     (1 or N, in_channels, 1, 1).
@@ -31,17 +32,20 @@ class ResnetBlock(nn.Module):
         embedding_channels: int,
         config: ResnetConfig,
         resample: Literal["down", "up"] | None = None,
+        inside: int | None = None,
     ) -> None:
         super().__init__()
+        inside = out_channels if inside is None else inside
+        groups = config.groups(out_channels) * inside // out_channels
         self.scale_shift = config.time_conditioning == "scale_shift"
         self.residual_scale = config.residual_scale
         self.resample, self.taps = resample, config.resample_filter
         self.norm1 = nn.GroupNorm(config.groups(in_channels), in_channels, config.norm_eps)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.time_emb_proj = nn.Linear(embedding_channels, out_channels * (2 if self.scale_shift else 1))
-        self.norm2 = nn.GroupNorm(config.groups(out_channels), out_channels, config.norm_eps)
+        self.conv1 = nn.Conv2d(in_channels, inside, 3, padding=1)
+        self.time_emb_proj = nn.Linear(embedding_channels, inside * (2 if self.scale_shift else 1))
+        self.norm2 = nn.GroupNorm(groups, inside, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(inside, out_channels, 3, padding=1)
         zero_(self.conv2)
         projected = in_channels != out_channels or (resample is not None and config.resample_projection)
         self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if projected else None

@@ -1,6 +1,8 @@
 """The transformer of latent diffusion (Rombach et al. 2022): self-attention, cross-attention, GEGLU feed-forward."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -9,8 +11,12 @@ from torch.nn import functional as F
 from unetdiff.nn.attention import Attention
 from unetdiff.nn.init import zero_
 from unetdiff.nn.taps import Tap, inner, tapped
+from unetdiff.removal import Removal, within
+from unetdiff.widths import FEED_FORWARD_EXPANSION
 
 __all__ = ["FeedForward", "Transformer", "TransformerBlock"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class GEGLU(nn.Module):
@@ -27,12 +33,11 @@ class GEGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """GEGLU to `expansion` times the width, dropout, linear back."""
+    """GEGLU to the width `inside`, dropout, linear back."""
 
-    def __init__(self, channels: int, dropout: float, expansion: int = 4) -> None:
+    def __init__(self, channels: int, inside: int, dropout: float) -> None:
         super().__init__()
-        inner = expansion * channels
-        self.net = nn.Sequential(GEGLU(channels, inner), nn.Dropout(dropout), nn.Linear(inner, channels))
+        self.net = nn.Sequential(GEGLU(channels, inside), nn.Dropout(dropout), nn.Linear(inside, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.net(x)
@@ -43,7 +48,8 @@ class TransformerBlock(nn.Module):
     """Pre-norm self-attention, cross-attention if there is a context, feed-forward, each with a residual.
 
     With `only_cross` the first attention reads the context too, all of it: as in diffusers the mask is not for it.
-    Layers that are `removed` (attn1, attn2, ff) are left out, with their norms.
+    Layers that are `removed` (attn1, attn2, ff) are left out, with their norms. `widths` are heads and feed-forward
+    channels of layers that have fewer.
     """
 
     def __init__(
@@ -53,22 +59,25 @@ class TransformerBlock(nn.Module):
         context_channels: int | None,
         dropout: float,
         only_cross: bool = False,
-        removed: Collection[str] = (),
+        removed: Mapping[str, Removal] = NOTHING,
+        widths: Mapping[str, int] = NOTHING,
     ) -> None:
         super().__init__()
+        head_channels = channels // heads
         self.only_cross = only_cross
         self.self_attends = "attn1" not in removed
         self.cross = context_channels is not None and "attn2" not in removed
         self.feeds = "ff" not in removed
         if self.self_attends:
             self.norm1 = nn.LayerNorm(channels)
-            self.attn1 = Attention(channels, heads, context_channels if only_cross else None)
+            read = context_channels if only_cross else None
+            self.attn1 = Attention(channels, widths.get("attn1", heads), read, head_channels=head_channels)
         if self.cross:
             self.norm2 = nn.LayerNorm(channels)
-            self.attn2 = Attention(channels, heads, context_channels)
+            self.attn2 = Attention(channels, widths.get("attn2", heads), context_channels, head_channels=head_channels)
         if self.feeds:
             self.norm3 = nn.LayerNorm(channels)
-            self.ff = FeedForward(channels, dropout)
+            self.ff = FeedForward(channels, widths.get("ff", FEED_FORWARD_EXPANSION * channels), dropout)
 
     def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None, tap: Tap | None = None) -> Tensor:
         # The branch comes first in each sum: the result takes its layout, while x may be an image's, channels first.
@@ -88,6 +97,7 @@ class Transformer(nn.Module):
 
     Shapes: x (N, C, H, W), context (N, M, context_channels) or None, bias (N, 1, 1, M) or None -> (N, C, H, W).
     What is `removed` is named by its block, "0", or by a layer of it, "0.attn1"; the other blocks keep their numbers.
+    So are the layers with other `widths`.
     """
 
     def __init__(
@@ -100,7 +110,8 @@ class Transformer(nn.Module):
         linear_projection: bool = False,
         dropout: float = 0.0,
         only_cross: bool = False,
-        removed: Collection[str] = (),
+        removed: Mapping[str, Removal] = NOTHING,
+        widths: Mapping[str, int] = NOTHING,
     ) -> None:
         super().__init__()
         self.linear_projection = linear_projection
@@ -108,8 +119,8 @@ class Transformer(nn.Module):
         self.proj_in = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList()
         for index in map(str, range(layers)):
-            inside = {name.partition(".")[2] for name in removed if name.startswith(f"{index}.")}
-            block = TransformerBlock(channels, heads, context_channels, dropout, only_cross, inside)
+            inside = within(removed, index), within(widths, index)
+            block = TransformerBlock(channels, heads, context_channels, dropout, only_cross, *inside)
             self.transformer_blocks.append(nn.Identity() if index in removed else block)
         self.proj_out = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
         zero_(self.proj_out)

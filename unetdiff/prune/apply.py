@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch
-
-from unetdiff.removal import Removal, within
+from unetdiff.prune.assembly import assemble
+from unetdiff.removal import Removal, also_removed
 from unetdiff.unet import UNet
 
 __all__ = ["prune"]
@@ -22,14 +21,13 @@ def prune(unet: UNet, removed: Mapping[str, Removal]) -> UNet:
     Raises:
         ValueError: a name or a way that the network does not have.
     """
-    earlier = {**unet.config.removed, **removed}
-    inside = {f"{name}.{part}" for name in removed for part in within(earlier, name)}
-    config = replace(unet.config, removed={name: way for name, way in earlier.items() if name not in inside})
-    with torch.device("meta"):
-        pruned = UNet(config)
-    tensors = unet.state_dict()
-    pruned.load_state_dict({name: tensors[name] for name in pruned.state_dict()}, assign=True)
-    for name, parameter in pruned.named_parameters():
-        parameter.requires_grad_(unet.get_parameter(name).requires_grad)
-    pruned.train(unet.training)
-    return pruned
+    config = replace(
+        unet.config,
+        removed=also_removed(unet.config.removed, removed),
+        widths={name: width for name, width in unet.config.widths.items() if not _is_gone(name, removed)},
+    )
+    return assemble(config, unet.state_dict(keep_vars=True).__getitem__, unet.training)
+
+
+def _is_gone(name: str, removed: Mapping[str, Removal]) -> bool:
+    return name in removed or any(name.startswith(f"{part}.") for part in removed)

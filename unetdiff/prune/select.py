@@ -14,7 +14,7 @@ import numpy as np
 from unetdiff.errors import InputError
 from unetdiff.plain import require
 
-__all__ = ["Candidate", "greedy", "knapsack"]
+__all__ = ["Candidate", "greedy", "knapsack", "shuffled"]
 
 CELLS = 20_000
 """Savings are counted in units of the budget's part, rounded down: the sum of what is chosen saves enough in truth."""
@@ -71,14 +71,38 @@ def greedy(candidates: Sequence[Candidate], least: int) -> tuple[str, ...]:
     Raises:
         InputError: all candidates together save less.
     """
-    _require_reachable(candidates, least)
     by_price = sorted((c for c in candidates if c.saving > 0), key=lambda c: c.score / c.saving)
+    chosen = _until_enough(by_price, candidates, least)
+    return _without_needless(chosen, sorted(chosen, key=lambda c: -c.score), candidates, least)
+
+
+def shuffled(candidates: Sequence[Candidate], least: int, seed: int) -> tuple[str, ...]:
+    """At random until enough is saved, less those that were not needed: what a choice by scores is to be better than.
+
+    Raises:
+        InputError: all candidates together save less.
+    """
+    drawn = [candidates[index] for index in np.random.default_rng(seed).permutation(len(candidates))]
+    chosen = _until_enough(drawn, candidates, least)
+    return _without_needless(chosen, list(chosen), candidates, least)
+
+
+def _until_enough(order: Sequence[Candidate], candidates: Sequence[Candidate], least: int) -> list[Candidate]:
+    """The first of an order that together save enough."""
+    _require_reachable(candidates, least)
     chosen: list[Candidate] = []
-    for candidate in by_price:
+    for candidate in order:
         if sum(c.saving for c in chosen) >= least:
             break
         chosen.append(candidate)
-    for candidate in sorted(chosen, key=lambda c: -c.score):
+    return chosen
+
+
+def _without_needless(
+    chosen: list[Candidate], order: Sequence[Candidate], candidates: Sequence[Candidate], least: int
+) -> tuple[str, ...]:
+    """The names of those chosen, in the order of the candidates, less those in `order` that the rest can spare."""
+    for candidate in order:
         if sum(c.saving for c in chosen) - candidate.saving >= least:
             chosen.remove(candidate)
     names = {candidate.name for candidate in chosen}

@@ -9,6 +9,7 @@ from unetdiff.conditioning.concat import Concat
 from unetdiff.conditioning.text_encoder import TextConfig
 from unetdiff.config import UNetConfig
 from unetdiff.data.config import DataConfig, Split
+from unetdiff.distillation import Distillation
 from unetdiff.latent_images import LatentsConfig
 from unetdiff.lora import LoraConfig
 from unetdiff.losses import EDMObjective, Objective
@@ -112,7 +113,8 @@ class TrainConfig:
     given what goes to metrics.jsonl and samples/, for their project `project`.
 
     `init`: a network to start from, in a model, run or pipeline folder or on the hub. `lora`: train adapters of it, and
-    nothing else. `freeze`: patterns of the names of nodes or parameters that are not trained.
+    nothing else. `freeze`: patterns of the names of nodes or parameters that are not trained. `distill`: a teacher to
+    learn from, and how.
     """
 
     out: Path
@@ -125,6 +127,7 @@ class TrainConfig:
     init: str | None = None
     lora: LoraConfig | None = None
     freeze: tuple[str, ...] = ()
+    distill: Distillation | None = None
     objective: Objective = field(default_factory=EDMObjective)
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EMA = field(default_factory=WarmupEMA)
@@ -163,6 +166,8 @@ class TrainConfig:
         require(divides, "accumulation", f"a divisor of batch_size {self.batch_size}", self.accumulation)
         contiguous = not (self.channels_last and self.optimizer.kind == "adamw8bit")
         require(contiguous, "channels_last", "false with adamw8bit, which lays weights out its own way", True)
+        plain = self.distill is None or self.objective.uncertainty is None
+        require(plain, "objective.uncertainty", "null with distill, whose terms have fixed weights", self.objective)
         self._check_lora()
 
     def _check_lora(self) -> None:

@@ -26,6 +26,7 @@ def identity(config: TrainConfig, data: PackedDataset) -> dict[str, Any]:
         "text": None if config.text is None else to_plain(text_info(config.text)) | {"encoder": None},
         "augment": None if config.augment is None else to_plain(config.augment),
         "concat": _with_kinds(config.concat),
+        "distill": None if config.distill is None else _with_kinds(config.distill) | {"teacher": None},
         "seed": config.seed,
         "batch_size": config.batch_size,
         "optimizer": {"kind": config.optimizer.kind},

@@ -25,7 +25,7 @@ from unetdiff.training.initial_state import initial_state
 from unetdiff.training.interrupt import StopRequest, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.micro_batch import fitting_accumulation
-from unetdiff.training.network import build_network
+from unetdiff.training.network import build_network, fingerprint
 from unetdiff.training.nonfinite import NonFiniteResponse
 from unetdiff.training.preview import Preview
 from unetdiff.training.processes import join_processes
@@ -37,6 +37,7 @@ from unetdiff.training.sharding import is_sharded
 from unetdiff.training.state_store import StateStore
 from unetdiff.training.step import NonFiniteError, OptimizerStep, Update
 from unetdiff.training.summary import check_fit, model_info
+from unetdiff.training.teacher import load_teacher
 from unetdiff.training.validation import Validation
 
 __all__ = ["Trainer"]
@@ -63,9 +64,11 @@ class Trainer:
         self.folder = RunFolder(config.out)
         self.accelerator = join_processes(config)
         self.network = build_network(config, going_on=bool(starts))
-        self.identity = {**identity(config, data), **self.network.identity}
+        self.teacher = load_teacher(config, self.accelerator.device)
+        taught = None if self.teacher is None else fingerprint(self.teacher.denoiser.unet)
+        self.identity = {**identity(config, data), **self.network.identity, "teacher": taught}
         self.state = initial_state(config, self.network, self.accelerator.device, self.accelerator.scaler)
-        self.optimizer_step = OptimizerStep(config, self.accelerator, self.state)
+        self.optimizer_step = OptimizerStep(config, self.accelerator, self.state, self.teacher)
         self.store = StateStore(config, data, self.accelerator, self.state, self.identity)
         self.validation = None if held_out is None else Validation(config, held_out, self.accelerator)
         self.start = restore_newest(starts, self.store.restore) if starts else Start()

@@ -28,6 +28,8 @@ class Meter:
         self._steps += 1
         self._loss += update.loss
         self._grad_norm += update.grad_norm
+        for name, term in update.terms.items():
+            self._terms[name] = self._terms.get(name, 0.0) + term
         self._time += seconds
         self._waited += waited
 
@@ -44,6 +46,7 @@ class Meter:
             seconds=self.seconds,
             peak_memory_mib=peak_memory(),
             peak_device_memory_mib=peak_device_memory(),
+            terms={name: total / self._steps for name, total in self._terms.items()},
         )
         self._clear()
         return record
@@ -51,6 +54,7 @@ class Meter:
     def _clear(self) -> None:
         self._steps = 0
         self._loss = self._grad_norm = self._time = self._waited = 0.0
+        self._terms: dict[str, float] = {}
 
 
 class TimedIterator(Generic[T]):

@@ -20,7 +20,7 @@ from unetdiff.training.pretrained import Pretrained
 from unetdiff.training.transfer import Transfer, transfer
 from unetdiff.unet import UNet
 
-__all__ = ["StartingNetwork", "build_network", "learned_tensors", "save_network"]
+__all__ = ["StartingNetwork", "build_network", "fingerprint", "learned_tensors", "save_network"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def build_network(config: TrainConfig, *, going_on: bool) -> StartingNetwork:
         start = _pretrained(config, config.init)
         unet, origin = start.unet, f"weights of {config.init}: {start}"
     if config.lora is not None:
-        base = _fingerprint(unet)
+        base = fingerprint(unet)
         add_lora(unet, config.lora)
     _freeze(unet, config.freeze)
     lora = None if config.lora is None else {**to_plain(config.lora), "base": base}
@@ -79,6 +79,15 @@ def save_network(folder: Path, unet: UNet, info: ModelInfo) -> None:
         save_model(folder, unet, info)
 
 
+def fingerprint(unet: UNet) -> str:
+    """SHA-256 of all weights with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(unet.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _pretrained(config: TrainConfig, init: str) -> Transfer:
     source = Pretrained.find(init)
     source.require_preconditioning(config.objective.preconditioning)
@@ -94,12 +103,3 @@ def _freeze(unet: UNet, patterns: tuple[str, ...]) -> None:
         unet.get_parameter(name).requires_grad_(False)
     if not any(parameter.requires_grad for parameter in unet.parameters()):
         raise InputError(f"freeze: expected patterns that leave something to train, got {list(patterns)}")
-
-
-def _fingerprint(unet: UNet) -> str:
-    """SHA-256 of all weights with their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(unet.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -22,6 +22,7 @@ class Memory:
     """Bytes of a process's device that stay taken, as long as the run lasts."""
 
     weights: int
+    teacher: int
     gradients: int
     optimizer: int
     averages: int
@@ -29,7 +30,7 @@ class Memory:
     @property
     def total(self) -> int:
         """All of them."""
-        return self.weights + self.gradients + self.optimizer + self.averages
+        return self.weights + self.teacher + self.gradients + self.optimizer + self.averages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ def make_plan(trainer: Trainer) -> Plan:
     tensors = {file: _bytes(named.values()) for file, named in state.tensors().items()}
     memory = Memory(
         weights=_bytes(state.unet.state_dict().values()),
+        teacher=0 if trainer.teacher is None else _bytes(trainer.teacher.denoiser.unet.state_dict().values()),
         gradients=_bytes(parameter for parameter in state.unet.parameters() if parameter.requires_grad),
         optimizer=tensors["optimizer.safetensors"],
         averages=sum(tensors[f"{name}.safetensors"] for name in state.ema.models),

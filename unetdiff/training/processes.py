@@ -28,6 +28,8 @@ def join_processes(config: TrainConfig) -> Accelerator:
         device = accelerator.device.type
         raise InputError(f"mixed_precision: expected what a {device} can do, got {config.mixed_precision}")
     check_processes(accelerator)
+    if config.distill is not None and config.distill.needs_average and accelerator.is_fsdp2:
+        raise InputError(f"distill: expected one that asks no average under FSDP, got {type(config.distill).__name__}")
     parts = config.accumulation * accelerator.num_processes
     if config.batch_size % parts:
         expected = f"a multiple of {parts} (accumulation x processes)"

@@ -10,7 +10,7 @@ rounding. So are images per second; waiting for data and memory are the main pro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 __all__ = ["MemorisationRecord", "NonFiniteRecord", "Record", "TrainRecord", "ValidationRecord"]
@@ -38,6 +38,8 @@ class TrainRecord(Record):
         seconds: Time in steps since the beginning of the run.
         peak_memory_mib: Most memory that the process ever had (resident set), without its data workers.
         peak_device_memory_mib: Most memory that tensors ever had on the GPU; null without one.
+        terms: What the loss is the sum of, each with its weight: means over the steps, by name; empty where it is one
+            thing.
     """
 
     kind = "train"
@@ -50,6 +52,7 @@ class TrainRecord(Record):
     seconds: float
     peak_memory_mib: float
     peak_device_memory_mib: float | None
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """One optimiser step: the gradient of the mean loss over the global batch, part by part, then the update."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,11 +11,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from unetdiff.data import Batch
-from unetdiff.denoiser import Denoiser
+from unetdiff.distillation import Teacher
 from unetdiff.errors import InputError
-from unetdiff.losses import DenoisingLoss
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.config import TrainConfig
+from unetdiff.training.loss import training_loss
 from unetdiff.training.optimizer import learning_rate
 from unetdiff.training.sharding import is_sharded, shard, whole
 
@@ -26,11 +26,15 @@ SMALLEST_GRADIENT_SCALE = 2.0**-10
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What one step was: mean loss of the global batch, norm of its gradient before clipping, learning rate."""
+    """What one step was: mean loss of the global batch, norm of its gradient before clipping, learning rate.
+
+    `terms` are what the loss is the sum of, by name, where it is a sum.
+    """
 
     loss: float
     grad_norm: float
     lr: float
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 class NonFiniteError(InputError):
@@ -47,11 +51,12 @@ class NonFiniteError(InputError):
 class OptimizerStep:
     """Calling it makes the next step of `state`, as this process's share of the global batch."""
 
-    def __init__(self, config: TrainConfig, accelerator: Accelerator, state: TrainingState) -> None:
+    def __init__(
+        self, config: TrainConfig, accelerator: Accelerator, state: TrainingState, teacher: Teacher | None = None
+    ) -> None:
         self.config, self.accelerator, self.state = config, accelerator, state
-        denoiser = Denoiser(state.unet, config.objective.preconditioning)
-        loss = DenoisingLoss(denoiser, config.objective, state.log_variance).train()
-        self.denoising_loss, self.optimizer = accelerator.prepare(loss, state.optimizer)
+        loss = training_loss(config, state.unet, state.ema.model, state.log_variance, teacher)
+        self.training_loss, self.optimizer = accelerator.prepare(loss, state.optimizer)
         self._own_loss = loss
         if is_sharded(state.unet):
             shard(state)
@@ -63,11 +68,12 @@ class OptimizerStep:
             NonFiniteError: the loss or the gradient is not finite, on every process; nothing was updated.
         """
         config, state = self.config, self.state
-        loss = self._accumulate(batches)
+        loss, *terms = self._accumulate(batches).tolist()
         clip_norm = math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm
-        grad_norm = self.accelerator.clip_grad_norm_(self.denoising_loss.parameters(), clip_norm)
+        grad_norm = self.accelerator.clip_grad_norm_(self.training_loss.parameters(), clip_norm)
         lr = learning_rate(config.optimizer, state.step, config.steps)
-        update = Update(loss=loss.item(), grad_norm=whole(grad_norm).item(), lr=lr)
+        named = dict(zip(self._own_loss.terms, terms, strict=True))
+        update = Update(loss=loss, grad_norm=whole(grad_norm).item(), lr=lr, terms=named)
         self._require_finite(update)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -83,12 +89,13 @@ class OptimizerStep:
             self.accelerator.backward(self._loss(self._own_loss, batch.to(self.accelerator.device)))
 
     def backward(self, batch: Batch, part: int) -> Tensor:
-        """Add the gradient of part `part` of the global batch's mean loss; give that part of the loss."""
+        """Add the gradient of part `part` of the global batch's mean loss; give that part of the loss and its terms."""
         torch.manual_seed(self.dropout_seed(part, self.accelerator.process_index))
         batch = batch.to(self.accelerator.device, non_blocking=True)
-        loss = self._loss(self.denoising_loss, batch) / self.config.accumulation
+        loss = self._loss(self.training_loss, batch) / self.config.accumulation
         self.accelerator.backward(loss)
-        return loss.detach()
+        terms = [term / self.config.accumulation for term in self._own_loss.terms.values()]
+        return torch.stack([loss.detach(), *terms])
 
     def drop(self) -> None:
         """Count the next step as done without an update, after its numbers broke; fp16's scale falls."""
@@ -103,18 +110,22 @@ class OptimizerStep:
         return int(np.random.SeedSequence(key).generate_state(1)[0])
 
     def _accumulate(self, batches: Iterator[Batch]) -> Tensor:
-        """Leave the gradient of the mean loss in the parameters; processes exchange it with the last part."""
+        """Leave the gradient of the mean loss in the parameters; processes exchange it with the last part.
+
+        Returns:
+            The loss and its terms, (1 + terms,).
+        """
         parts = self.config.accumulation
-        total = torch.zeros((), device=self.accelerator.device)
+        losses = []
         for part in range(parts):
-            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.denoising_loss):
-                total += self.backward(next(batches), part)
-        mean: Tensor = self.accelerator.reduce(total, "mean")
+            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(self.training_loss):
+                losses.append(self.backward(next(batches), part))
+        mean: Tensor = self.accelerator.reduce(torch.stack(losses).sum(dim=0), "mean")
         return mean
 
-    def _loss(self, denoising_loss: nn.Module, batch: Batch) -> Tensor:
-        sigma = self.config.objective.sigma(batch.uniform)
-        losses: Tensor = denoising_loss(batch.images, batch.noise, sigma, **batch.condition)
+    def _loss(self, training_loss: nn.Module, batch: Batch) -> Tensor:
+        sigma = self._own_loss.sigma(batch.uniform)
+        losses: Tensor = training_loss(batch.images, batch.noise, sigma, **batch.condition)
         return losses.mean()
 
     def _require_finite(self, update: Update) -> None:

@@ -94,6 +94,7 @@ def _origins(config: TrainConfig) -> dict[str, str]:
         "text encoder": text and f"{Path(text.encoder).name}, {text.context} tokens, sha256 {text.sha256[:12]}",
         "autoencoder": codec and f"sha256 {codec.sha256[:12]}",
         "started from": config.init and Path(config.init).name,
+        "teacher": config.distill and f"{Path(config.distill.teacher).name}, {type(config.distill).__name__}",
         "adapters": config.lora and repr(config.lora),
         "frozen": ", ".join(config.freeze),
     }

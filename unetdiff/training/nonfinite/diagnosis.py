@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from unetdiff.data import SampleStream
-from unetdiff.losses import DenoisingLoss
+from unetdiff.losses import TrainingLoss
 from unetdiff.training.nonfinite.watch import Finding, Watch, watching
 from unetdiff.training.sharding import is_sharded
 from unetdiff.training.step import OptimizerStep
@@ -67,11 +67,11 @@ def diagnose(step: OptimizerStep, stream: SampleStream) -> Diagnosis | None:
 
 def _findings(step: OptimizerStep, stream: SampleStream) -> list[Diagnosis | None]:
     """One for each part; all are run whatever is found, since processes may have to compute together."""
-    (loss,) = (module for module in step.denoising_loss.modules() if isinstance(module, DenoisingLoss))
+    (loss,) = (module for module in step.training_loss.modules() if isinstance(module, TrainingLoss))
     sharded, found = is_sharded(step.state.unet), []  # a gradient that is not exchanged would stay with the shards
     for part in range(stream.micro_batches):
         step.optimizer.zero_grad()
-        with watching(loss) as watch, nullcontext() if sharded else step.accelerator.no_sync(step.denoising_loss):
+        with watching(loss) as watch, nullcontext() if sharded else step.accelerator.no_sync(step.training_loss):
             step.backward(stream[part], part)
         watch.look_at_gradients(loss)
         found.append(_diagnosis(watch, stream, part))

@@ -20,7 +20,7 @@ from torch import Tensor
 from unetdiff import __version__
 from unetdiff.atomic import replacing_folder
 from unetdiff.errors import InputError
-from unetdiff.losses import DenoisingLoss
+from unetdiff.losses import TrainingLoss
 from unetdiff.plain import from_plain, to_plain
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.nonfinite.diagnosis import Diagnosis
@@ -88,7 +88,7 @@ def read_repro(folder: Path) -> Repro:
         raise InputError(f"{folder}: expected a folder that reproduces a step, got: {error}") from error
 
 
-def replay(loss: DenoisingLoss, repro: Repro, device: torch.device | str) -> Watch:
+def replay(loss: TrainingLoss, repro: Repro, device: torch.device | str) -> Watch:
     """Make the pass of the micro-batch again, with `loss` as it was: the gradient is then in its parameters."""
     batch = {name: tensor.to(device) for name, tensor in repro.batch.items()}
     prefix = "condition."

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from unetdiff.losses import DenoisingLoss
+from unetdiff.losses import TrainingLoss
 from unetdiff.training.sharding import local
 
 __all__ = ["Finding", "Watch", "watching"]
@@ -53,7 +53,7 @@ class Watch:
     finding: Finding | None = None
 
     def begin(self, loss: nn.Module, args: tuple[Tensor, ...], condition: Mapping[str, object]) -> None:
-        """Take the inputs of `DenoisingLoss.forward`."""
+        """Take the inputs of `TrainingLoss.forward`."""
         named = dict(zip(("images", "noise", "sigma"), args, strict=True))
         conditions = {f"condition.{key}": value for key, value in condition.items() if isinstance(value, Tensor)}
         self.inputs = {name: tensor.detach() for name, tensor in {**named, **conditions}.items()}
@@ -113,7 +113,7 @@ class Watch:
 
 
 @contextmanager
-def watching(loss: DenoisingLoss) -> Iterator[Watch]:
+def watching(loss: TrainingLoss) -> Iterator[Watch]:
     """Watch the passes that are made inside, as they are without compilation; no hook stays."""
     watch = Watch()
     handles = [loss.register_forward_pre_hook(watch.begin, with_kwargs=True)]

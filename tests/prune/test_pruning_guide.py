@@ -1,0 +1,24 @@
+"""The guide to pruning: its code runs on a part of Fashion-MNIST, and every option has its place in it."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from unetdiff.cli.prune.options import PruneOptions
+from unetdiff.prune.planning import PlanConfig
+from unetdiff.prune.scores import CRITERIA
+
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "pruning.md"
+
+
+def test_its_code_runs(run_page, fashion_mnist):
+    pytest.importorskip("matplotlib")
+    run_page(PAGE)
+
+
+def test_it_names_every_option_and_criterion():
+    text = PAGE.read_text(encoding="utf-8")
+    names = {field.name for kind in (PruneOptions, PlanConfig) for field in fields(kind)}
+    assert sorted(name for name in names - {"text_encoder", "codec", "device"} if f"--{name}" not in text) == []
+    assert [name for name in CRITERIA if f"`{name}`" not in text] == []

@@ -1,0 +1,59 @@
+"""Measured time: of whole networks side by side, and what a network saves without each of its parts.
+
+Candidates take turns, so that whatever else the machine does meets all of them alike; medians are over rounds.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from unetdiff.denoiser import Denoiser
+from unetdiff.prune.calibration import Calibration
+from unetdiff.prune.forked import at_parts
+from unetdiff.prune.parts import Part
+from unetdiff.unet import Fork
+
+__all__ = ["milliseconds", "nanoseconds_saved"]
+
+ROUNDS = 7
+
+
+@torch.no_grad()
+def milliseconds(denoisers: Mapping[str, Denoiser], batch: Calibration, rounds: int = ROUNDS) -> dict[str, float]:
+    """Median time of one call of each on a batch, after one that is not counted."""
+    taken: dict[str, list[int]] = defaultdict(list)
+    for _ in range(1 + rounds):
+        for name, denoiser in denoisers.items():
+            taken[name].append(_nanoseconds(partial(denoiser, batch.x, batch.sigma, **batch.condition)))
+    return {name: median(times[1:]) / 1e6 for name, times in taken.items()}
+
+
+def nanoseconds_saved(
+    denoiser: Denoiser, parts: Sequence[Part], batch: Calibration, rounds: int = ROUNDS
+) -> dict[str, int]:
+    """Median over rounds of what each part's node takes with it less what it takes without, or 0, by part."""
+    saved: dict[str, list[int]] = {part.name: [] for part in parts}
+
+    def measure(fork: Fork, part: Part) -> Tensor:
+        own = denoiser.unet.get_submodule(part.node)
+        whole, without = (_nanoseconds(partial(fork.feature, module)) for module in (own, part.left))
+        saved[part.name].append(whole - without)
+        return batch.weight
+
+    for _ in range(1 + rounds):
+        at_parts(denoiser, parts, batch, measure)
+    return {name: max(round(median(times[1:])), 0) for name, times in saved.items()}
+
+
+def _nanoseconds(work: Callable[[], Tensor]) -> int:
+    """Of one call, until the device has done it."""
+    began = time.perf_counter_ns()
+    result = work()
+    if result.is_cuda:
+        torch.cuda.synchronize(result.device)
+    return time.perf_counter_ns() - began
