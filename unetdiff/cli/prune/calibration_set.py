@@ -5,8 +5,8 @@ import numpy as np
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.prune.options import PruneOptions
 from unetdiff.data import DataConfig, PackedDataset, prepare
-from unetdiff.features.manifest import ConditionKind
 from unetdiff.features.network_images import NetworkImages, framed
+from unetdiff.features.settings import ConditionKind
 from unetdiff.features.told import Nothing, told
 from unetdiff.losses import continuing_objective
 from unetdiff.prune.calibration import Calibration

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from unetdiff.data.config import Split
-from unetdiff.features.manifest import ConditionKind
+from unetdiff.features.settings import ConditionKind
 from unetdiff.plain import require
 
 __all__ = ["PruneOptions"]
