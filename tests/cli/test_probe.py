@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 from tests.manifests import manifest
@@ -84,6 +85,16 @@ def test_features_that_are_not_finite_are_refused(store, capsys):
     with pytest.raises(SystemExit):
         main(["probe", str(store), "--head", "knn"])
     assert "finite numbers expected, got others in row 0" in capsys.readouterr().err
+
+
+def test_a_sweep_of_images_without_labels_is_refused_before_it_begins(tmp_path, capsys):
+    for split in ("train", "test"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        Image.new("L", (28, 28)).save(tmp_path / "images" / split / "one.png")
+    with pytest.raises(SystemExit):
+        main(["sweep", str(tmp_path / "images"), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")])
+    assert "data: images with labels expected, got some without in the train split of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("fashion_mnist")

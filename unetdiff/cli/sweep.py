@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args
 
 import jsonargparse
 import torch
@@ -15,7 +16,8 @@ from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.probe import ProbeOptions
 from unetdiff.cli.probe_report import print_best, print_results, write_csv
 from unetdiff.cli.recipe.recipe import options_from
-from unetdiff.data import DataConfig, prepare
+from unetdiff.data import DataConfig, PackedDataset, prepare
+from unetdiff.data.config import Split
 from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
 from unetdiff.features.network_images import framed
@@ -50,6 +52,8 @@ def run(args: jsonargparse.Namespace) -> None:
     except ValueError as error:
         raise InputError(str(error)) from error
     picture = None if args.plot is None else Picture(args.plot)
+    with PartialState().main_process_first():  # which packs the images
+        images = _labelled_images(args)
     extraction.run(_of_extraction(args, args.model, args.out))
     if args.baselines:
         extraction.run(_of_extraction(args, _untrained(args), args.out / UNTRAINED))
@@ -57,7 +61,7 @@ def run(args: jsonargparse.Namespace) -> None:
         return
     features = {"model": LabelledFeatures.open(args.out)}
     if args.baselines:
-        features |= {UNTRAINED: LabelledFeatures.open(args.out / UNTRAINED), "pixels": _pixels(args)}
+        features |= {UNTRAINED: LabelledFeatures.open(args.out / UNTRAINED), "pixels": _pixels(**images)}
     results = {network: options.results(of_network) for network, of_network in features.items()}
     write_csv(args.out / TABLE, results)
     single = [result for result in results["model"] if len(result.cells) == 1 and result.shots is None]
@@ -93,13 +97,25 @@ def _untrained(args: jsonargparse.Namespace) -> Path:
     return folder
 
 
-def _pixels(args: jsonargparse.Namespace) -> LabelledFeatures:
-    """Images as the network's pictures are, without noise."""
+def _labelled_images(args: jsonargparse.Namespace) -> dict[Split, PackedDataset]:
+    """Both splits, as the network's pictures are.
+
+    Raises:
+        InputError: no labels.
+    """
     model = LoadedModel.load(args.model, "cpu", args.text_encoder, args.codec)
     chosen = parser().instantiate(args)
     given = DataConfig(source=args.data, layout=chosen.layout, columns=chosen.columns, cache=chosen.cache)
     wanted = framed(given, model.picture_size, model.picture_channels)
-    train, test = (prepare(replace(wanted, split=split)) for split in ("train", "test"))
+    images = {split: prepare(replace(wanted, split=split)) for split in get_args(Split)}
+    for split, packed in images.items():
+        if packed.labels is None:
+            raise InputError(f"data: images with labels expected, got some without in the {split} split of {args.data}")
+    return images
+
+
+def _pixels(train: PackedDataset, test: PackedDataset) -> LabelledFeatures:
+    """The images themselves, without noise."""
     assert train.labels is not None
     assert test.labels is not None
     return LabelledFeatures(
