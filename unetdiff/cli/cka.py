@@ -18,7 +18,7 @@ from unetdiff.cli.heatmap import Heatmap
 from unetdiff.cli.recipe.number_list import read_numbers
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.data.config import Split
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.features.cell import Cell
 from unetdiff.features.similarity import cka
 from unetdiff.features.store import FeatureStore
@@ -64,11 +64,9 @@ def run(args: jsonargparse.Namespace) -> None:
     store = FeatureStore.open(args.store / options.split)
     other = store if args.other is None else FeatureStore.open(args.other / options.split)
     _require_same_images(store, other)
-    try:
+    with user_input():
         rows, columns = _cells(store, options), _cells(other, options)
         similarity = cka([store[cell] for cell in rows], [other[cell] for cell in columns], options.batch_size)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     if options.out is not None:
         _write(options.out, rows, columns, similarity)
     if picture is not None:

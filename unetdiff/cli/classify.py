@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from unetdiff.cli.data_options import add_data_options, data_config
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.recipe.number_list import read_numbers
 from unetdiff.cli.recipe.recipe import options_from
-from unetdiff.data import DataConfig, PackedDataset, prepare
+from unetdiff.data import PackedDataset, prepare
 from unetdiff.data.config import Split
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.evaluation.classifications import Accuracy, Classifications, Decision
 from unetdiff.evaluation.diffusion_classifier import DiffusionClassifier, Likelihood, NoiseLevels, Rounds
 from unetdiff.features.network_images import NetworkImages, framed
@@ -94,7 +95,7 @@ def parser() -> jsonargparse.ArgumentParser:
     result.add_argument("model", nargs="?", help="model folder or run folder; without it the shipped model")
     result.add_argument("data", help="images, as `unetdiff data pack` takes them")
     result.add_class_arguments(ClassifyOptions)
-    result.add_class_arguments(DataConfig, skip={"source", "split", "size", "channels", "flip"})
+    add_data_options(result)
     return result
 
 
@@ -127,18 +128,14 @@ def run(args: jsonargparse.Namespace) -> None:
 
 
 def _given(args: jsonargparse.Namespace) -> tuple[ClassifyOptions, PackedDataset, LoadedModel, NoiseLevels]:
-    try:
+    with user_input():
         chosen = parser().instantiate(args)
         options = options_from(ClassifyOptions, chosen)
         model = LoadedModel.load(args.model, "cuda" if torch.cuda.is_available() else "cpu")
         _require_classes(model)
-        source = DataConfig(
-            source=args.data, split=options.split, layout=chosen.layout, columns=chosen.columns, cache=chosen.cache
-        )
+        source = replace(data_config(args.data, chosen), split=options.split)
         data = prepare(framed(source, model.picture_size, model.picture_channels))
         return options, data, model, options.noise_levels(model.info.preconditioning)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _require_classes(model: LoadedModel) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonargparse
 
 from unetdiff.ema_reconstruction import Combination, Profile, combine, reconstruct
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.model_folder import ModelInfo, load_model, save_model
 from unetdiff.model_info import JSON
 from unetdiff.training.averages.power import require_width
@@ -69,10 +69,8 @@ def _target(args: jsonargparse.Namespace, stored: Sequence[Snapshot]) -> Profile
     """What is asked for; InputError where it cannot be made."""
     if args.width is None or args.out is None:
         raise InputError(f"expected both width and out, got only {'out' if args.width is None else 'width'}")
-    try:
+    with user_input():
         require_width(args.width, "width")
-    except ValueError as error:
-        raise InputError(str(error)) from error
     first, last = stored[0].step, stored[-1].step
     step = last if args.step is None else args.step
     if not first <= step <= last:

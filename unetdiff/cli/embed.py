@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unetdiff.cli.figure import Picture
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.data.config import Split
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.features.cell import Cell
 from unetdiff.features.embedding import Method, plane
 from unetdiff.features.store import FeatureStore
@@ -61,10 +61,8 @@ def run(args: jsonargparse.Namespace) -> None:
     store = FeatureStore.open(args.store / options.split)
     cell = _cell(store, options)
     rows = np.sort(np.random.default_rng(options.seed).permutation(len(store))[: options.images])
-    try:
+    with user_input():
         points = plane(store[cell][rows], options.method, options.seed)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     labels = np.zeros(len(rows), np.int64) if store.labels is None else store.labels[rows]
     with picture.panels(1, (6.4, 4.8)) as (axes,):
         draw_classes(axes, points, labels, store.classes)

@@ -15,12 +15,13 @@ import jsonargparse
 from accelerate import PartialState
 from tqdm import tqdm
 
+from unetdiff.cli.data_options import add_data_options, data_config
 from unetdiff.cli.device import DeviceName, device_called
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.data import DataConfig, prepare
 from unetdiff.data.config import Split
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.features.extraction import Extractor
 from unetdiff.features.manifest import Manifest
 from unetdiff.features.network_images import NetworkImages, framed
@@ -111,7 +112,7 @@ def parser() -> jsonargparse.ArgumentParser:
     result.add_argument("model", nargs="?", help="model, run or pipeline folder; without it the shipped model")
     result.add_argument("data", help="images, as `unetdiff data pack` takes them")
     result.add_class_arguments(ExtractionOptions)
-    result.add_class_arguments(DataConfig, skip={"source", "split", "size", "channels", "flip"})
+    add_data_options(result)
     return result
 
 
@@ -143,12 +144,10 @@ def run(args: jsonargparse.Namespace) -> None:
 
 
 def _options(args: jsonargparse.Namespace) -> tuple[ExtractionOptions, DataConfig]:
-    try:
+    with user_input():
         chosen = parser().instantiate(args)
-        data = DataConfig(source=args.data, layout=chosen.layout, columns=chosen.columns, cache=chosen.cache)
+        data = data_config(args.data, chosen)
         return options_from(ExtractionOptions, chosen), data
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _always_told(model: LoadedModel) -> bool:
@@ -161,10 +160,8 @@ def _sweeps(model: LoadedModel, options: ExtractionOptions, data: DataConfig) ->
     """What is to be extracted of each split."""
     framing = Framing(target=model.picture_size)
     nothing = Nothing.of(model.denoiser.unet, model.text, framing)
-    try:
+    with user_input():
         settings = options.settings(model)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     extractor = Extractor(denoiser=model.denoiser, shape=model.info.data.shape, settings=settings)
     wanted = framed(data, model.picture_size, model.picture_channels)
     packed = {split: prepare(replace(wanted, split=split)) for split in options.parts}

@@ -11,11 +11,12 @@ from typing import Literal, get_args
 import jsonargparse
 import numpy as np
 
+from unetdiff.cli.data_options import add_data_options, data_config
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.recipe.recipe import options_from
-from unetdiff.data import DataConfig, PackedDataset, prepare
+from unetdiff.data import PackedDataset, prepare
 from unetdiff.data.config import Split
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.features.network_images import NetworkImages, framed
 from unetdiff.features.noise_level import noise_level
 from unetdiff.plain import require, to_plain
@@ -74,20 +75,18 @@ def parser() -> jsonargparse.ArgumentParser:
     result.add_class_arguments(ClassifierOptions)
     result.add_class_arguments(FineTuning, skip={"training"})
     result.add_class_arguments(Training)
-    result.add_class_arguments(DataConfig, skip={"source", "split", "size", "channels", "flip"})
+    add_data_options(result)
     return result
 
 
 def run(args: jsonargparse.Namespace) -> None:
     """Train, measure, save."""
-    try:
+    with user_input():
         chosen = parser().instantiate(args)
-        data = DataConfig(source=args.data, layout=chosen.layout, columns=chosen.columns, cache=chosen.cache)
+        data = data_config(args.data, chosen)
         options = options_from(ClassifierOptions, chosen)
         training = options_from(Training, chosen)
         tuning = FineTuning(training=training, unet_rate=chosen.unet_rate, freeze=chosen.freeze)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     model = LoadedModel.load(args.model, compute_device(), codec=options.codec)
     wanted = framed(data, model.picture_size, model.picture_channels)
     train, test = (_labelled(prepare(replace(wanted, split=split))) for split in get_args(Split))
@@ -114,7 +113,7 @@ def _classifier(options: ClassifierOptions, model: LoadedModel, classes: tuple[s
     Raises:
         InputError: a place or a noise level that the model has not, or a head that does not fit there.
     """
-    try:
+    with user_input():
         config = ClassifierConfig(
             classes=classes,
             tap=options.tap,
@@ -123,8 +122,6 @@ def _classifier(options: ClassifierOptions, model: LoadedModel, classes: tuple[s
             head=HEADS[options.head](),
         )
         return UNetClassifier(model.denoiser, model.info.data.shape, config)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _labelled(data: PackedDataset) -> PackedDataset:

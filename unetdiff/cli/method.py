@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import samplers
 from unetdiff.cli.loaded_model import Condition, LoadedModel
 from unetdiff.cli.recipe import Recipe, StartOptions
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.pictures import from_uint8, read_pixels
 
 __all__ = ["Method"]
@@ -40,7 +40,7 @@ class Method:
             InputError: options that do not fit each other or the model.
         """
         _check_fit(recipe, model, guide)
-        try:
+        with user_input():
             falling = recipe.start.rest(recipe.levels.falling(model.info.preconditioning))
             return cls(
                 recipe=recipe,
@@ -52,8 +52,6 @@ class Method:
                 guide=guide,
                 known=None if recipe.start.mask is None else _known(recipe.start.mask, model),
             )
-        except ValueError as error:
-            raise InputError(str(error)) from error
 
     @cached_property
     def calls(self) -> int:

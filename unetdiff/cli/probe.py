@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from unetdiff.cli.probe_report import as_json, print_best, print_results, write_csv
 from unetdiff.cli.recipe.recipe import options_from
-from unetdiff.errors import InputError
+from unetdiff.errors import user_input
 from unetdiff.plain import require
 from unetdiff.probes.catalogue import PROBES
 from unetdiff.probes.comparison import Comparison, Result
@@ -81,12 +81,10 @@ def parser() -> jsonargparse.ArgumentParser:
 
 def run(args: jsonargparse.Namespace) -> None:
     """Fit, write, print."""
-    try:
+    with user_input():
         options = options_from(ProbeOptions, parser().instantiate(args))
         features = LabelledFeatures.open(args.store, args.cells)
         results = options.results(features)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     if args.csv is not None:
         write_csv(args.csv, {"model": results})
     if args.json:

@@ -22,7 +22,7 @@ from unetdiff.cli.method import Method
 from unetdiff.cli.provenance import Made
 from unetdiff.cli.recipe import GROUPS, LevelOptions, Recipe, SamplerOptions
 from unetdiff.cli.recipe.recipe import options_from
-from unetdiff.errors import InputError
+from unetdiff.errors import user_input
 from unetdiff.lora import find_lora
 from unetdiff.model_info import JSON
 from unetdiff.pictures import to_uint8
@@ -130,18 +130,14 @@ def settings(method: Method) -> dict[str, JSON]:
 
 
 def _options(args: jsonargparse.Namespace) -> tuple[AskedOptions, Recipe, OutputOptions]:
-    try:
+    with user_input():
         chosen = parser().instantiate(args)
         return options_from(AskedOptions, chosen), Recipe.from_options(chosen), options_from(OutputOptions, chosen)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _resolved(recipe: Recipe, model: LoadedModel) -> Recipe:
-    try:
+    with user_input():
         return recipe.resolved(model)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _make(method: Method, samples: Sequence[Sample], folder: SamplesFolder, batch_size: int, model: str | None) -> None:

@@ -10,15 +10,16 @@ import torch
 from accelerate import PartialState
 
 from unetdiff.cli import features as extraction
+from unetdiff.cli.data_options import data_config
 from unetdiff.cli.figure import Picture
 from unetdiff.cli.heatmap import Heatmap
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.probe import ProbeOptions
 from unetdiff.cli.probe_report import print_best, print_results, write_csv
 from unetdiff.cli.recipe.recipe import options_from
-from unetdiff.data import DataConfig, PackedDataset, prepare
+from unetdiff.data import PackedDataset, prepare
 from unetdiff.data.config import Split
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.features.cell import Cell
 from unetdiff.features.network_images import framed
 from unetdiff.model_folder import load_model, save_model
@@ -47,10 +48,8 @@ def parser() -> jsonargparse.ArgumentParser:
 
 def run(args: jsonargparse.Namespace) -> None:
     """Extract what is missing, probe, write the table, draw, print."""
-    try:
+    with user_input():
         options = options_from(ProbeOptions, parser().instantiate(args))
-    except ValueError as error:
-        raise InputError(str(error)) from error
     picture = None if args.plot is None else Picture(args.plot)
     with PartialState().main_process_first():  # which packs the images
         images = _labelled_images(args)
@@ -105,7 +104,7 @@ def _labelled_images(args: jsonargparse.Namespace) -> dict[Split, PackedDataset]
     """
     model = LoadedModel.load(args.model, "cpu", args.text_encoder, args.codec)
     chosen = parser().instantiate(args)
-    given = DataConfig(source=args.data, layout=chosen.layout, columns=chosen.columns, cache=chosen.cache)
+    given = data_config(args.data, chosen)
     wanted = framed(given, model.picture_size, model.picture_channels)
     images = {split: prepare(replace(wanted, split=split)) for split in get_args(Split)}
     for split, packed in images.items():

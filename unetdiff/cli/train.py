@@ -14,7 +14,7 @@ from unetdiff.cli.lora_argument import with_lora_fields
 from unetdiff.cli.preview_grid import PreviewGrid
 from unetdiff.cli.train_plan import plan_text
 from unetdiff.config import UNetConfig
-from unetdiff.errors import InputError
+from unetdiff.errors import user_input
 from unetdiff.plain import to_plain
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.held_out import held_out
@@ -110,11 +110,9 @@ def train_config(args: jsonargparse.Namespace) -> TrainConfig:
     Raises:
         InputError: a value that its field cannot take.
     """
-    try:
+    with user_input():
         values = config_parser("").instantiate(_settings(args))
         return TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def write_config(path: Path, args: jsonargparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from unetdiff.conditioning.augmentation import LABELS
 from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.data import PackedDataset
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.latent_images import codec_info
 from unetdiff.model_folder import DataInfo, ModelInfo
 from unetdiff.text.source import find_encoder
@@ -43,10 +43,8 @@ def _check_concat(config: TrainConfig, channels: int, height: int, width: int) -
     concat, told = 0, config.model.concat_channels
     if config.concat is not None:
         concat = config.concat.channels(channels)
-        try:
+        with user_input():
             config.concat.given_size(height, width)
-        except ValueError as error:
-            raise InputError(str(error)) from error
     _require(told == concat, "model.concat_channels", f"{concat} for concat {config.concat}", told)
     return concat
 

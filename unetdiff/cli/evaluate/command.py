@@ -17,7 +17,7 @@ from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.method import Method
 from unetdiff.cli.recipe import Recipe
 from unetdiff.cli.recipe.recipe import options_from
-from unetdiff.errors import InputError
+from unetdiff.errors import user_input
 from unetdiff.model_info import JSON
 from unetdiff.pictures import to_uint8
 from unetdiff.sample_identity import Sample
@@ -63,11 +63,9 @@ def run(args: jsonargparse.Namespace) -> None:
 
 def _options(args: jsonargparse.Namespace) -> tuple[EvaluateOptions, ClassOptions, CaptionOptions, Recipe]:
     values = args.as_dict()
-    try:
+    with user_input():
         options = options_from(EvaluateOptions, values)
         return options, options_from(ClassOptions, values), options_from(CaptionOptions, values), options.recipe
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _images(method: Method, wanted: Sequence[Sample], batch_size: int) -> Images:

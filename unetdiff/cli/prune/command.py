@@ -5,6 +5,7 @@ from dataclasses import replace
 import jsonargparse
 import torch
 
+from unetdiff.cli.data_options import add_data_options, data_config
 from unetdiff.cli.figure import Picture
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.prune.additivity_report import AdditivityReport
@@ -15,7 +16,7 @@ from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.conditioning.text_encoder import text_info
 from unetdiff.data import DataConfig
 from unetdiff.denoiser import Denoiser
-from unetdiff.errors import InputError
+from unetdiff.errors import InputError, user_input
 from unetdiff.latent_images import codec_info
 from unetdiff.model_folder import save_model
 from unetdiff.model_info import ModelInfo
@@ -39,7 +40,7 @@ def parser() -> jsonargparse.ArgumentParser:
     result.add_argument("data", help="images to measure on, as `unetdiff data pack` takes them")
     result.add_class_arguments(PlanConfig, skip={"protect", "force"})
     result.add_class_arguments(PruneOptions)
-    result.add_class_arguments(DataConfig, skip={"source", "split", "size", "channels", "flip"})
+    add_data_options(result)
     return result
 
 
@@ -69,19 +70,13 @@ def run(args: jsonargparse.Namespace) -> None:
 
 
 def _options(args: jsonargparse.Namespace) -> tuple[PruneOptions, PlanConfig, DataConfig]:
-    try:
+    with user_input():
         chosen = parser().instantiate(args)
         options = options_from(PruneOptions, chosen)
         config = replace(
             options_from(PlanConfig, chosen), protect=_patterns(options.protect), force=_patterns(options.force)
         )
-        return (
-            options,
-            config,
-            DataConfig(source=args.data, layout=chosen.layout, columns=chosen.columns, cache=chosen.cache),
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
+        return options, config, data_config(args.data, chosen)
 
 
 def _patterns(text: str | None) -> tuple[str, ...]:

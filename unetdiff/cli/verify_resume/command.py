@@ -8,7 +8,7 @@ import numpy as np
 from unetdiff.cli.train import config_parser, train_config, write_config
 from unetdiff.cli.verify_resume.verification import Kill, Verification
 from unetdiff.data import PackedDataset
-from unetdiff.errors import InputError
+from unetdiff.errors import user_input
 from unetdiff.plain import require
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.images import prepare_images
@@ -57,7 +57,7 @@ def run(args: jsonargparse.Namespace) -> None:
 
 
 def _check(args: jsonargparse.Namespace, config: TrainConfig) -> None:
-    try:
+    with user_input():
         for name in ("kills", "processes"):
             require(args[name] >= 1, name, "a positive number", args[name])
         require(args.kill_seed >= 0, "kill_seed", "0 or more", args.kill_seed)
@@ -65,8 +65,6 @@ def _check(args: jsonargparse.Namespace, config: TrainConfig) -> None:
         expected = f"a multiple of {parts} (accumulation x processes)"
         require(config.batch_size % parts == 0, "batch_size", expected, config.batch_size)
         require(not config.out.exists(), "out", "a folder that does not exist yet", str(config.out))
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _compare_order(verification: Verification, data: PackedDataset, kills: list[Kill]) -> Comparison:
