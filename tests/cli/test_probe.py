@@ -10,8 +10,10 @@ from safetensors.numpy import save_file
 
 from tests.manifests import manifest
 from unetdiff.cli.main import main
+from unetdiff.cli.probe import ProbeOptions
 from unetdiff.features.manifest import Manifest
 from unetdiff.features.store_writer import StoreWriter
+from unetdiff.probes.catalogue import PROBES
 
 
 @pytest.fixture
@@ -52,6 +54,13 @@ def test_csv_and_json_say_the_same(store, tmp_path, capsys):
         assert str(result["shots"] or "") == line["shots"]
 
 
+def test_epochs_of_all_probes_that_are_trained_in_passes():
+    long = ProbeOptions(head=",".join(PROBES), epochs=30).probes()
+    usual = ProbeOptions(head=",".join(PROBES)).probes()
+    assert {name for name in PROBES if long[name] == usual[name]} == {"logistic", "knn"}
+    assert long["linear"].epochs == long["fusion"].training.epochs == 30
+
+
 def test_chosen_cells_alone(store, capsys):
     assert main(["probe", str(store), "--head", "knn", "--cells", "mid_block@1", "--json"]) == 0
     [result] = json.loads(capsys.readouterr().out)["results"]
@@ -65,6 +74,7 @@ def test_chosen_cells_alone(store, capsys):
         (["--few-shot", "0"], "few_shot: expected numbers of at least 1"),
         (["--few-shot", "40"], "at least 40 rows of each class expected, got 20 of class 0"),
         (["--cells", "mid_block@7"], "cells: expected a noise level among 0.1, 1"),
+        (["--epochs", "0"], "epochs: expected at least 1, got 0"),
         (["--held_out", "1"], "held_out: expected a number between 0 and 1"),
     ],
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from typing_extensions import Self
 
 from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
@@ -22,11 +23,25 @@ __all__ = ["AttentionProbe", "CNNProbe", "FusionProbe", "MLPProbe"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLPProbe(CellProbe):
-    """An MLP on the pooled maps of a cell, of these sizes and trained like this."""
+class _Head(Probe):
+    """A trained network.
+
+    Attributes:
+        training: How it is trained.
+    """
+
+    training: Training = field(default_factory=Training)
+
+    def for_epochs(self, epochs: int) -> Self:
+        """Trained for so long, or for the least steps."""
+        return replace(self, training=replace(self.training, epochs=epochs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPProbe(_Head, CellProbe):
+    """An MLP on the pooled maps of a cell, of these sizes."""
 
     network: MLP = field(default_factory=MLP)
-    training: Training = field(default_factory=Training)
 
     def fit(self, rows: Rows, task: Task) -> Fitted:
         """Train it."""
@@ -34,11 +49,10 @@ class MLPProbe(CellProbe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CNNProbe(CellProbe):
-    """Convolutions on the maps of a cell, of these sizes and trained like this."""
+class CNNProbe(_Head, CellProbe):
+    """Convolutions on the maps of a cell, of these sizes."""
 
     network: CNN = field(default_factory=CNN)
-    training: Training = field(default_factory=Training)
 
     def fit(self, rows: Rows, task: Task) -> Fitted:
         """Train them."""
@@ -46,11 +60,10 @@ class CNNProbe(CellProbe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionProbe(CellProbe):
-    """Attention over the positions of a cell, of these sizes and trained like this."""
+class AttentionProbe(_Head, CellProbe):
+    """Attention over the positions of a cell, of these sizes."""
 
     network: Attention = field(default_factory=Attention)
-    training: Training = field(default_factory=Training)
 
     def fit(self, rows: Rows, task: Task) -> Fitted:
         """Train it."""
@@ -58,17 +71,15 @@ class AttentionProbe(CellProbe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FusionProbe(Probe):
+class FusionProbe(_Head):
     """Attention over the positions of all cells at once.
 
     Attributes:
         network: Its sizes.
-        training: How it is trained.
         levels: For every noise level, which of the given cells it has; where that is not known, all are one level's.
     """
 
     network: Attention = field(default_factory=Attention)
-    training: Training = field(default_factory=Training)
     levels: tuple[tuple[int, ...], ...] = ()
 
     def for_cells(self, cells: Sequence[Cell]) -> "FusionProbe":

@@ -8,7 +8,7 @@ as in DINOv2 (Oquab et al. 2024, arXiv 2304.07193), for the price of reading the
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,6 +48,10 @@ class Linear(Probe):
         require(valid, "rates", "positive numbers", self.rates)
         for name in ("epochs", "least_steps", "batch"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+    def for_epochs(self, epochs: int) -> "Linear":
+        """With so many passes, or the least steps."""
+        return replace(self, epochs=epochs)
 
     def fit_each(self, features: Sequence[Rows], task: Task) -> list[Fitted]:
         """A head for each cell. Heads do not see each other: each is what it would be alone, up to rounding."""

@@ -78,6 +78,10 @@ class Probe(ABC):
         """This probe where `features` are of these cells."""
         return self
 
+    def for_epochs(self, epochs: int) -> "Probe":
+        """This probe with so many passes over the training rows, where it makes passes."""
+        return self
+
     def for_shots(self, count: int) -> "Probe":
         """This probe where `count` rows of each class are all there is."""
         return self
