@@ -29,8 +29,10 @@ from unetdiff.caching import cached
 from unetdiff.denoiser import Denoiser
 from unetdiff.evaluation.classifier import load_classifier
 from unetdiff.evaluation.consistency import class_consistency
+from unetdiff.nn.class_embedding import NULL_CLASS
 from unetdiff.skips import Linear, skip_tuned, suited_to
-from unetdiff.unet import NULL_CLASS, SkipCache, UNet
+from unetdiff.unet import UNet
+from unetdiff.walk import SkipCache
 
 __all__ = ["CASES", "Case", "Options", "batch_differences", "cached_share", "main", "parser"]
 

@@ -12,7 +12,8 @@ from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, ResnetConfi
 from unetdiff.denoiser import Denoiser
 from unetdiff.preconditioning import EDM
 from unetdiff.skips import Decreasing, FreeU, Uniform, skip_tuned
-from unetdiff.unet import SkipCache, UNet
+from unetdiff.unet import UNet
+from unetdiff.walk import SkipCache
 
 LEVELS = (LevelConfig(channels=8, depth=1), LevelConfig(channels=16, depth=1, attention=AttentionConfig()))
 CONFIG = UNetConfig(in_channels=1, out_channels=1, num_classes=3, levels=LEVELS)

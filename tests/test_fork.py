@@ -6,7 +6,8 @@ from torch import nn
 
 from benchmarks.layouts import LAYOUTS, build, inputs
 from unetdiff.diffusers_config import read_config
-from unetdiff.unet import SkipCache, UNet
+from unetdiff.unet import UNet
+from unetdiff.walk import SkipCache
 
 KINDS = ("Stable Diffusion 1.5", "ADM without a norm before the middle's attention", "SDXL base")
 

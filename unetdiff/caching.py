@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 from unetdiff.denoiser import Condition
 from unetdiff.plain import require
 from unetdiff.skips.tuned import ConditionalDenoise
-from unetdiff.unet import SkipCache
+from unetdiff.walk import SkipCache
 
 __all__ = ["cached"]
 

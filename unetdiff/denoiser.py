@@ -19,7 +19,8 @@ from unetdiff.diffusers_config import preconditioning_from_scheduler
 from unetdiff.errors import InputError
 from unetdiff.nn.skip import Join, SkipScale, SkipSite
 from unetdiff.preconditioning import Preconditioning, preconditioning_from_dict
-from unetdiff.unet import Fork, SkipCache, UNet, UNetOutput
+from unetdiff.unet import UNet, UNetOutput
+from unetdiff.walk import Fork, SkipCache
 from unetdiff.weight_source import read_json
 
 __all__ = ["Condition", "Denoiser", "Prediction", "read_preconditioning"]

@@ -5,6 +5,7 @@ Ronneberger et al. 2015 with the time conditioning of Ho et al. 2020; skip-tunin
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,21 @@ from diffusers.models.modeling_utils import ModelMixin, get_parameter_dtype
 from diffusers.utils import BaseOutput
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unetdiff.config import UNetConfig
 from unetdiff.diffusers_config import read_config, write_config
 from unetdiff.fit import require_fit
 from unetdiff.nn.build import build_node, tree
-from unetdiff.nn.class_embedding import NULL_CLASS, ClassEmbedding, class_embedding
-from unetdiff.nn.embeddings import EmbeddingMLP, SinusoidalEmbedding, time_projection
+from unetdiff.nn.conditioned import Conditioned, require_width
 from unetdiff.nn.lora_scale import lora_scaled
 from unetdiff.nn.padding import Padding
-from unetdiff.nn.resnet import ResnetBlock
 from unetdiff.nn.skip import Join, Joint, SkipScale, SkipSite, control_residuals, skip_factors
-from unetdiff.nn.stub import Stub
-from unetdiff.nn.taps import Edit, Tap, Taps
-from unetdiff.nn.transformer import Transformer
-from unetdiff.nodes import Node
+from unetdiff.nn.taps import Edit, Taps
 from unetdiff.tap_points import tap_points
+from unetdiff.walk import Fork, Route, SkipCache, Walk
 from unetdiff.weight_source import contained, find_network, refusal, require_weights
 
-__all__ = ["NULL_CLASS", "Fork", "SkipCache", "SkipScale", "UNet", "UNetOutput"]
+__all__ = ["UNet", "UNetOutput"]
 
 
 @dataclass
@@ -49,79 +45,7 @@ class UNetOutput(BaseOutput):
     features: dict[str, Tensor] | None = None
 
 
-@dataclass(kw_only=True, eq=False)
-class SkipCache:
-    """The main path u (N, C_u, H, W) that the skip of this name joins: what the nodes inside the skip compute."""
-
-    skip: str
-    u: Tensor | None = None
-
-    def exchange(self, node: Node, u: Tensor, d: Tensor) -> Tensor:
-        """Keep u, where there is none; return what `node` joins with the skip's d."""
-        if self.u is None:
-            self.u = u
-        expected = (d.shape[0], node.in_channels, *d.shape[2:])
-        if self.u.shape != expected:
-            raise ValueError(f"skip_cache: expected {expected} at {self.skip}, got shape {tuple(self.u.shape)}")
-        return self.u
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Call:
-    """What the nodes share in one call of the network, beside the main path."""
-
-    nodes: tuple[Node, ...]
-    embedding: Tensor
-    context: Tensor | None
-    bias: Tensor | None
-    joint: Joint
-    middle: Tensor | None
-    cache: SkipCache | None
-    taps: Taps
-    padding: Padding
-    timestep: Tensor | float
-
-
-@dataclass(kw_only=True, eq=False)
-class _State:
-    """Where a walk over the nodes has come to: the main path, and by their names the feature maps still to be taken."""
-
-    x: Tensor
-    kept: dict[str | None, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Fork:
-    """A call of the network in front of a node, from where it can go on with another module in the node's place.
-
-    What came before is not computed again, edits at taps behind it are made in every continuation, and the call itself
-    goes on unchanged. It is of use until the function that it was handed to returns.
-    """
-
-    node: Node
-    _unet: "UNet"
-    _state: _State
-    _behind: tuple[Node, ...]
-    _call: _Call
-
-    def feature(self, module: nn.Module) -> Tensor:
-        """The node's feature map, as `module` computes it."""
-        return self._stepped(module).x
-
-    def output(self, module: nn.Module) -> Tensor:
-        """The network's output, (N, out_channels, H, W), with `module` in the node's place."""
-        state = self._stepped(module)
-        for node in self._behind:
-            self._unet._step(state, node, self._unet.get_submodule(node.name), self._call)
-        return self._unet._output(state.x, self._call)
-
-    def _stepped(self, module: nn.Module) -> _State:
-        state = _State(x=self._state.x, kept=dict(self._state.kept))
-        self._unet._step(state, self.node, module, self._call)
-        return state
-
-
-class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
+class UNet(Conditioned, ModelMixin, ConfigMixin, PeftAdapterMixin):
     """A time-conditioned U-Net with cross-attention, described by a `UNetConfig`.
 
     Any height and width will do: where `config.stride` (2^(levels - 1)) does not divide them, the image is padded
@@ -140,28 +64,11 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.nodes = config.nodes()
         self.skips = config.skips()
         self.taps = {point.name: point for point in tap_points(config, self.nodes)}
-        self._kept = {node.residual_from for node in self.nodes} | set(self.skips)
-        self._size_of = _upsampled_to(self.nodes) if config.odd_sizes == "match_skips" else {}
-        first_joined = next(index for index, node in enumerate(self.nodes) if node.skip_from is not None)
-        self._innermost = self.nodes[first_joined - 1].name
+        self._route = Route.of(self.nodes, self.skips, match_sizes=config.odd_sizes == "match_skips")
         self.gradient_checkpointing = False
         self._build_embeddings(config)
         for name, module in tree({node.name: build_node(node, config) for node in self.nodes}).items():
             self.add_module(name, module)
-
-    def _build_embeddings(self, config: UNetConfig) -> None:
-        time, width = config.time, config.embedding_channels
-        self.time_proj = time_projection(time, config.time_channels)
-        self.time_embedding = EmbeddingMLP(config.time_channels, width, time.cond_channels)
-        label_width = config.time_channels if time.labels == "before" else width
-        if config.num_classes is not None or config.class_projection is not None:
-            self.class_embedding = class_embedding(config, label_width)
-        if config.vector_channels is not None:
-            self.add_embedding = EmbeddingMLP(config.vector_channels, label_width)
-        if config.vector_time_channels is not None:
-            self.add_time_proj = SinusoidalEmbedding(config.vector_time_channels, time.order, time.freq_shift)
-        if config.augment_channels is not None:
-            self.augment_embedding = nn.Linear(config.augment_channels, config.time_channels, bias=False)
 
     @property
     def config(self) -> UNetConfig:
@@ -304,7 +211,7 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         """
         _require_whole(fork, skip_cache, stop)
         x = sample if concat is None else torch.cat([sample, concat.to(sample.dtype)], dim=1)
-        _require_width("sample (with concat)", x, self.config.in_channels, dim=1)
+        require_width("sample (with concat)", x, self.config.in_channels, dim=1)
         stride = self.config.stride if self.config.odd_sizes == "pad" else 1
         padding = Padding(height=x.shape[2], width=x.shape[3], stride=stride)
         x = padding.pad(x)
@@ -312,8 +219,12 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         taps = Taps(capture=capture, replace=replace or {}, points=self.taps)
         with lora_scaled(self, lora_scale):
             labels = self._label_embedding(x, class_labels, self._vector(vector, added_cond_kwargs))
-            call = _Call(
-                nodes=taps.reached(self._nodes_to_run(skip_cache), stop),
+            walk = Walk(
+                route=self._route,
+                nodes=taps.reached(self._route.without_cached(skip_cache), stop),
+                module=self.get_submodule,
+                checkpoint=self._checkpointing(),
+                finish=partial(self._finished, padding=padding, timestep=timestep),
                 embedding=self._embedding(x, timestep, timestep_cond, augment_labels, labels),
                 context=encoder_hidden_states,
                 bias=self._attention_bias(x, encoder_hidden_states, encoder_attention_mask),
@@ -326,154 +237,22 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 middle=mid_block_additional_residual,
                 cache=skip_cache,
                 taps=taps,
-                padding=padding,
-                timestep=timestep,
             )
-            x = self._walk(x, call, fork)
-        output = UNetOutput(
-            sample=None if stop else self._output(x, call),
-            features=taps.features if capture else None,
-        )
+            x = walk.run(x, fork)
+        output = UNetOutput(sample=None if stop else walk.finish(x), features=taps.features if capture else None)
         return output if return_dict else output.to_tuple()
 
-    def _output(self, x: Tensor, call: _Call) -> Tensor:
+    def _finished(self, x: Tensor, padding: Padding, timestep: Tensor | float) -> Tensor:
         """What the last node gives, at the size of the input and as the configuration wants it."""
-        x = call.padding.crop(x)
+        x = padding.crop(x)
         if not self.config.divide_by_timestep:
             return x
-        return x / torch.as_tensor(call.timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
+        return x / torch.as_tensor(timestep, device=x.device).to(x.dtype).reshape(-1, 1, 1, 1)
 
-    def _walk(self, x: Tensor, call: _Call, fork: Callable[[Fork], None] | None) -> Tensor:
-        """Run the nodes one after the other; feature maps that a later one takes are kept under their names."""
-        state = _State(x=x, kept={"sample": x})
-        for index, node in enumerate(call.nodes):
-            if fork is not None:
-                fork(Fork(node=node, _unet=self, _state=state, _behind=call.nodes[index + 1 :], _call=call))
-            self._step(state, node, self.get_submodule(node.name), call)
-        return state.x
-
-    def _step(self, state: _State, node: Node, module: nn.Module, call: _Call) -> None:
-        """Go on by one node, which `module` computes."""
-        x, kept = state.x, state.kept
-        scales: Sequence[Tensor | None] = ()
-        if node.skip_from is not None:
-            d = kept.pop(node.skip_from)
-            if call.cache is not None and node.skip_from == call.cache.skip:
-                x = call.cache.exchange(node, x, d)
-            x, *scales = call.joint(node, x, d)
-        x = call.taps(f"{node.name}:input", x)
-        x = call.taps(node.name, self._run(node, module, x, scales, kept, call))
-        if node.name in self._kept:
-            kept[node.name] = x
-        if node.name == self._innermost and call.middle is not None:
-            x = x + call.middle
-        state.x = x
-
-    def _nodes_to_run(self, cache: SkipCache | None) -> tuple[Node, ...]:
-        """All nodes, or those up to the one that a cached skip comes from and those from the one that it joins at."""
-        if cache is not None and cache.skip not in self.skips:
-            raise ValueError(f"skip_cache: expected a skip among {list(self.skips)}, got {cache.skip!r}")
-        if cache is None or cache.u is None:
-            return self.nodes
-        source = next(index for index, node in enumerate(self.nodes) if node.name == cache.skip)
-        joins = next(index for index, node in enumerate(self.nodes) if node.skip_from == cache.skip)
-        return self.nodes[: source + 1] + self.nodes[joins:]
-
-    def _run(
-        self,
-        node: Node,
-        module: nn.Module,
-        x: Tensor,
-        scales: Sequence[Tensor | None],
-        kept: Mapping[str | None, Tensor],
-        call: _Call,
-    ) -> Tensor:
-        """Apply one node, recomputing it in the backward pass where gradient checkpointing is on."""
-        arguments: tuple[object, ...] = (x,)
-        if isinstance(module, ResnetBlock):
-            arguments = (x, call.embedding, *scales)
-        elif isinstance(module, Stub):
-            arguments = (x, *scales[:1])
-        elif isinstance(module, Transformer):
-            arguments = (x, call.context, call.bias)
-        elif node.kind == "input_residual":
-            arguments = (x, kept[node.residual_from])
-        elif node.name in self._size_of:
-            arguments = (x, kept[self._size_of[node.name]].shape[2:])
-        if (tap := call.taps.inside(node)) is not None:
-            out: Tensor = _uncompiled(module, arguments, tap)
-        elif self.gradient_checkpointing and torch.is_grad_enabled():
-            out = self._gradient_checkpointing_func(module, *arguments)
-        else:
-            out = module(*arguments)
-        return F.silu(out) if node.kind == "norm" else out
-
-    def _embedding(
-        self,
-        x: Tensor,
-        timestep: Tensor | float,
-        timestep_cond: Tensor | None,
-        augment_labels: Tensor | None,
-        labels: Tensor | None,
-    ) -> Tensor:
-        """What all residual blocks receive: (N, embedding_channels), through the SiLU that they share."""
-        values = torch.as_tensor(timestep, device=x.device).expand(x.shape[0])
-        embedding = self.time_proj(values).to(x.dtype)
-        if augment_labels is not None:
-            _require_accepted("augment_labels", augment_labels, self.config.augment_channels)
-            embedding = embedding + self.augment_embedding(augment_labels.to(x.dtype))
-        if timestep_cond is not None:
-            _require_accepted("timestep_cond", timestep_cond, self.config.time.cond_channels)
-            timestep_cond = timestep_cond.to(x.dtype)
-        if labels is not None and self.config.time.labels == "before":
-            embedding = embedding + labels
-        embedding = self.time_embedding(embedding, timestep_cond)
-        if labels is not None and self.config.time.labels == "after":
-            embedding = embedding + labels
-        return F.silu(embedding)
-
-    def _label_embedding(self, x: Tensor, labels: Tensor | None, vector: Tensor | None) -> Tensor | None:
-        """Sum of class and vector embeddings."""
-        _require_presence("class_labels", labels, self.config.num_classes or self.config.class_projection)
-        vector_name = "vector" if self.config.vector_time_channels is None else "added_cond_kwargs or vector"
-        _require_presence(vector_name, vector, self.config.vector_channels)
-        parts = []
-        if labels is not None:
-            parts.append(self.class_embedding(self._class_input(x, labels)))
-        if vector is not None:
-            assert self.config.vector_channels is not None
-            _require_width(vector_name, vector, self.config.vector_channels, dim=1)
-            parts.append(self.add_embedding(vector.to(x.dtype)))
-        return sum(parts[1:], parts[0]) if parts else None
-
-    def _class_input(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Class labels in the form that their embedding takes."""
-        if isinstance(self.class_embedding, ClassEmbedding):
-            return labels.expand(x.shape[0])
-        if self.config.class_projection == "timestep":
-            labels = self.time_proj(labels.expand(x.shape[0]))
-        elif self.config.class_channels is not None:
-            _require_width("class_labels", labels, self.config.class_channels, dim=1)
-        return labels.to(x.dtype)
-
-    def _vector(self, vector: Tensor | None, added: Mapping[str, Tensor] | None) -> Tensor | None:
-        """`vector`, or SDXL's: the pooled text embedding and the sinusoidal embeddings of the size numbers."""
-        if not added:
-            return vector
-        if self.config.vector_time_channels is None or not {"text_embeds", "time_ids"} <= set(added):
-            expected = "nothing" if self.config.vector_time_channels is None else "text_embeds and time_ids"
-            raise ValueError(f"added_cond_kwargs: expected {expected}, got {sorted(added)}")
-        text, numbers = added["text_embeds"], added["time_ids"]
-        times = self.add_time_proj(numbers.flatten()).reshape(numbers.shape[0], -1)
-        return torch.cat([text, times.to(text.dtype)], dim=-1)
-
-    def _attention_bias(self, x: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor | None:
-        """Additive bias (N, 1, 1, M) of a mask: large and finite, so that a fully masked row stays a number."""
-        _require_presence("encoder_hidden_states", context, self.config.cross_attention_dim)
-        if context is not None:
-            assert self.config.cross_attention_dim is not None
-            _require_width("encoder_hidden_states", context, self.config.cross_attention_dim, dim=2)
-        return None if mask is None else (1 - mask.to(x.dtype))[:, None, None, :] * -10_000.0
+    def _checkpointing(self) -> Callable[..., Tensor] | None:
+        """diffusers' function for it, where it is on and there will be a backward pass."""
+        on = self.gradient_checkpointing and torch.is_grad_enabled()
+        return self._gradient_checkpointing_func if on else None
 
     def compile_blocks(self) -> None:
         """Compile block by block: equal blocks share their code, which is far less than the network; keys stay.
@@ -482,14 +261,6 @@ class UNet(ModelMixin, ConfigMixin, PeftAdapterMixin):
         """
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 2 * len(self.nodes))
         self.compile_repeated_blocks(fullgraph=True, dynamic=False)
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _uncompiled(module: nn.Module, arguments: tuple[object, ...], tap: Tap) -> Tensor:
-    """What a node's module gives while it is read inside: of a compiled one too, whose code knows nothing of taps."""
-    with torch.compiler.set_stance("force_eager"):
-        out: Tensor = module(*arguments, tap=tap)
-    return out
 
 
 def _pipeline_settings(
@@ -505,36 +276,7 @@ def _pipeline_settings(
     return passed.get("scale"), passed.get("skip_scale", skip_scale), passed.get("skip_site", skip_site)
 
 
-def _upsampled_to(nodes: Sequence[Node]) -> Mapping[str, str]:
-    """For each upsampler the skip that is joined next, whose size it takes."""
-    joined = {}
-    for index, node in enumerate(nodes):
-        if node.kind == "upsample":
-            skip = nodes[index + 1].skip_from
-            assert skip is not None
-            joined[node.name] = skip
-    return joined
-
-
 def _require_whole(fork: object, cache: SkipCache | None, stop: bool) -> None:
     """A call with forks has to run all nodes."""
     if fork is not None and (stop or cache is not None):
         raise ValueError(f"fork: expected no {'stop' if stop else 'skip_cache'} beside it, got one")
-
-
-def _require_width(name: str, x: Tensor, width: int, dim: int) -> None:
-    if x.ndim <= dim or x.shape[dim] != width:
-        raise ValueError(f"{name}: expected {width} channels in dimension {dim}, got shape {tuple(x.shape)}")
-
-
-def _require_accepted(name: str, value: Tensor, width: int | None) -> None:
-    """A condition that may be left out: refuse it where the network has no place for it."""
-    if width is None:
-        raise ValueError(f"{name}: expected nothing, as this network's configuration says, got a tensor")
-    _require_width(name, value, width, dim=1)
-
-
-def _require_presence(name: str, value: Tensor | None, place: object) -> None:
-    if (value is None) != (place is None):
-        expected, got = ("nothing", "a tensor") if place is None else ("a tensor", "None")
-        raise ValueError(f"{name}: expected {expected}, as this network's configuration says, got {got}")

@@ -5,7 +5,7 @@ import torch
 
 from unetdiff.conditioning.labels import ClassLabels
 from unetdiff.conditioning.vectors import Vectors
-from unetdiff.unet import NULL_CLASS
+from unetdiff.nn.class_embedding import NULL_CLASS
 
 ROWS, DROPPED = np.array([3, 0, 3]), np.array([False, True, True])
 

@@ -9,7 +9,8 @@ from unetdiff.denoiser import Denoiser
 from unetdiff.describe import costs
 from unetdiff.features import capture
 from unetdiff.preconditioning import EDM
-from unetdiff.unet import SkipCache, UNet
+from unetdiff.unet import UNet
+from unetdiff.walk import SkipCache
 
 CROSS = "mid_block.attentions.0.transformer_blocks.0.attn2"
 

@@ -15,10 +15,10 @@ from unetdiff.errors import InputError
 from unetdiff.latent_images import load_described_codec
 from unetdiff.latents import Codec, load_codec
 from unetdiff.model_folder import ModelInfo, find_model, load_model, weights_hash
+from unetdiff.nn.class_embedding import NULL_CLASS
 from unetdiff.sample_identity import Subject
 from unetdiff.selection import read_vector
 from unetdiff.text import Framing, TextEncoder, load_text
-from unetdiff.unet import NULL_CLASS
 
 __all__ = ["Condition", "LoadedModel"]
 

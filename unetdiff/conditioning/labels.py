@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetdiff.unet import NULL_CLASS
+from unetdiff.nn.class_embedding import NULL_CLASS
 
 __all__ = ["ClassLabels"]
 

@@ -17,9 +17,10 @@ from unetdiff.data import PackedDataset
 from unetdiff.denoiser import Condition
 from unetdiff.errors import InputError
 from unetdiff.features.settings import ConditionKind
+from unetdiff.nn.class_embedding import NULL_CLASS
 from unetdiff.text import Framing, TextEncoder
 from unetdiff.text.encoder import TextCondition
-from unetdiff.unet import NULL_CLASS, UNet
+from unetdiff.unet import UNet
 
 __all__ = ["Captions", "Classes", "Nothing", "Told", "told"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from unetdiff.denoiser import Condition, Denoiser
 from unetdiff.prune.calibration import Calibration
 from unetdiff.prune.parts import Part
-from unetdiff.unet import Fork
+from unetdiff.walk import Fork
 
 __all__ = ["at_parts", "outputs_without"]
 

@@ -16,7 +16,7 @@ from unetdiff.denoiser import Denoiser
 from unetdiff.prune.calibration import Calibration
 from unetdiff.prune.forked import at_parts
 from unetdiff.prune.parts import Part
-from unetdiff.unet import Fork
+from unetdiff.walk import Fork
 
 __all__ = ["milliseconds", "nanoseconds_saved"]
 

@@ -16,7 +16,7 @@ from unetdiff.prune.calibration import Calibration
 from unetdiff.prune.forked import at_parts
 from unetdiff.prune.parts import Part
 from unetdiff.prune.scores.score import Score
-from unetdiff.unet import Fork
+from unetdiff.walk import Fork
 
 __all__ = ["FeatureCosine"]
 
