@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,16 @@ def _seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    """Names of folders; thousands made by `mktemp`, which looks at all that are there, would take seconds."""
+    root = tmp_path_factory.mktemp("caches")
+    return (root / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("UNETDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _own_cache(monkeypatch, _caches):
+    monkeypatch.setenv("UNETDIFF_CACHE", str(next(_caches)))
 
 
 @pytest.fixture

@@ -10,17 +10,19 @@ channel (Playground 2.5: `latents_mean`, `latents_std`). https://arxiv.org/abs/2
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import AutoencoderKL
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
 from unetdiff.plain import require
 from unetdiff.weight_source import read_json, require_weights
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 __all__ = ["Codec", "load_codec", "open_codec"]
 
@@ -29,7 +31,7 @@ __all__ = ["Codec", "load_codec", "open_codec"]
 class Codec:
     """An autoencoder with the normalisation of its latents, (1, C, 1, 1) each; gradients reach its inputs alone."""
 
-    model: AutoencoderKL
+    model: "AutoencoderKL"
     mean: Tensor
     std: Tensor
 
@@ -66,7 +68,7 @@ class Codec:
         posterior = self._posterior(images)
         return self._normalised(posterior.mean), posterior.std * self.model.config.scaling_factor / self.std
 
-    def _posterior(self, images: Tensor) -> DiagonalGaussianDistribution:
+    def _posterior(self, images: Tensor) -> "DiagonalGaussianDistribution":
         _require_channels("images", images, self.model.config.in_channels)
         whole = all(size % self.factor == 0 for size in images.shape[2:])
         require(whole, "images", f"multiples of {self.factor} pixels", tuple(images.shape[2:]))
@@ -101,6 +103,8 @@ def open_codec(place: Path, device: torch.device | str = "cpu", *, tiled: bool =
     if config.get("_class_name") != "AutoencoderKL":
         raise InputError(f"{place}: the class AutoencoderKL expected, got {config.get('_class_name')}")
     require_weights(place)
+    from diffusers import AutoencoderKL  # a second of imports, for models of latents alone
+
     model = load_frozen(AutoencoderKL, place).to(device)
     if tiled:
         model.enable_tiling()

@@ -1,23 +1,16 @@
 """Several processes extract the features of every image exactly once, and the same bits as a single process."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
+from tests.processes import share
 from unetdiff.cli.main import main
 from unetdiff.features import sweep
 
-LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-PROGRAM = """\
-import sys
-from unetdiff.cli.main import main
-from unetdiff.features import sweep
-sweep.SHARD_IMAGES = 5
-main(sys.argv[1:])
-"""
+
+def extract(arguments):
+    sweep.SHARD_IMAGES = 5
+    main(arguments)
 
 
 @pytest.mark.slow
@@ -25,13 +18,10 @@ def test_two_processes_share_the_files(model, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "SHARD_IMAGES", 5)
     images = np.random.default_rng(0).integers(0, 256, (23, 8, 6), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", images=images, labels=np.arange(23) % 3)
-    (tmp_path / "program.py").write_text(PROGRAM)
     arguments = ["features", str(model), str(tmp_path / "images.npz"), "--splits", "train", "--device", "cpu"]
     one, two = tmp_path / "one" / "train", tmp_path / "two" / "train"
     assert main([*arguments, "--out", str(one.parent)]) == 0
-    command = [*LAUNCH, str(tmp_path / "program.py"), *arguments, "--out", str(two.parent)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    output = share(extract, [*arguments, "--out", str(two.parent)], tmp_path / "log")
     assert output.count("23 of 23 images done") == 1
     files = sorted(path.name for path in one.iterdir())
     assert files == sorted(path.name for path in two.iterdir())

@@ -11,6 +11,7 @@ import jsonargparse
 import numpy as np
 import pytest
 
+from tests.processes import share
 from unetdiff.cli import main as cli
 from unetdiff.cli.main import COMMANDS, Command, main
 from unetdiff.errors import InputError
@@ -156,6 +157,18 @@ def test_help_imports_neither_torch_nor_diffusers():
     code = "import sys, unetdiff.cli.main; print({'torch', 'diffusers', 'numpy'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
+
+
+def load_all(arguments):
+    for command in COMMANDS.values():
+        command.load()
+    assert not set(arguments) & set(sys.modules)
+
+
+def test_commands_import_nothing_that_only_some_models_need(tmp_path):
+    heavy = ("diffusers.models.autoencoders", "diffusers.models.transformers", "diffusers.pipelines")
+    optional = ("datasets", "matplotlib", "sklearn.linear_model", "torchmetrics")
+    share(load_all, [*heavy, *optional], tmp_path / "log", processes=1)
 
 
 def test_as_a_module(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """`unetdiff verify-resume`: the moments, the refusals, and one real training that is killed."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.processes import Forked
 from unetdiff.cli.main import main
-from unetdiff.cli.verify_resume import command
+from unetdiff.cli.verify_resume import attempt, command
 from unetdiff.cli.verify_resume.attempt import Attempt
 from unetdiff.cli.verify_resume.moments import InStep, Pace, Starting, WhileSaving, draw_moment
 from unetdiff.errors import InputError
@@ -48,8 +50,20 @@ def moments(*, every, kills=20, steps=100, start=30):
     ]
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Attempts start without the seconds that Python needs."""
+
+    def start(command, *, env, stdout, stderr, start_new_session):
+        assert command[1:3] == ["-m", "unetdiff"]
+        assert start_new_session
+        return Forked(main, command[3:], env, stderr.name)
+
+    monkeypatch.setattr(attempt, "subprocess", SimpleNamespace(Popen=start, DEVNULL=None))
+
+
 @pytest.mark.slow
-def test_kills_change_no_bit(options, tmp_path, capsys):
+def test_kills_change_no_bit(options, tmp_path, capsys, forked):
     assert main([*options, "--kills", "2"]) == 0
     printed = capsys.readouterr().out
     assert "verified: 2 kills changed no bit" in printed
@@ -95,9 +109,9 @@ def test_a_writer_is_seen_by_its_hidden_folder(tmp_path):
 def test_what_went_wrong_is_in_the_log(tmp_path):
     log = tmp_path / "log"
     with Attempt(Path("no-such.yaml"), RunFolder(tmp_path / "run"), 1, log) as attempt:
+        os.waitid(os.P_PID, attempt.pid, os.WEXITED | os.WNOWAIT)
         with pytest.raises(InputError, match=f"got status 2; see {log}"):
-            while not attempt.finished():
-                pass
+            attempt.finished()
         assert attempt.step is None
     assert "no-such.yaml" in log.read_text()
 

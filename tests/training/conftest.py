@@ -1,19 +1,22 @@
 """A run small enough for a test: a real part of Fashion-MNIST, a network of two levels of eight channels."""
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
 from PIL import Image
 
+from tests.processes import ROOT, fsdp_environment, share
+from tests.training import fsdp_on_cpu
+from tests.training.fsdp_on_cpu import train_sharded
+from unetdiff.cli.main import main
 from unetdiff.config import LevelConfig, MidConfig, ResnetConfig, UNetConfig
 from unetdiff.data import DataConfig, prepare
 from unetdiff.training.config import OptimizerConfig, PreviewConfig, TrainConfig
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -60,18 +63,24 @@ def data(fashion_mnist):
 
 
 @pytest.fixture
-def launch_ddp():
-    """The command that starts `train.py` on two processes; its options follow."""
-    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", str(ROOT / "train.py")]
-    return [sys.executable, "-m", *launch]
+def ddp(tmp_path):
+    """Trains with such options on two processes; gives what they said."""
+    return lambda options: share(main, ["train", *options], tmp_path / "log")
 
 
 @pytest.fixture
-def launch_fsdp():
+def fsdp(tmp_path):
     """The same, where each process holds a part of the state."""
-    options = ["--config_file", str(ROOT / "configs" / "fsdp.yaml"), "--main_process_port", "0"]
-    launch = ["accelerate.commands.launch", *options, str(Path(__file__).with_name("fsdp_on_cpu.py"))]
-    return [sys.executable, "-m", *launch]
+    return lambda options: share(train_sharded, options, tmp_path / "log", fsdp_environment())
+
+
+@pytest.fixture
+def launched_fsdp():
+    """The same as people start it."""
+    settings = ["--config_file", str(ROOT / "configs" / "fsdp.yaml"), "--main_process_port", "0"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *settings, fsdp_on_cpu.__file__]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return lambda options: subprocess.run([*launch, *options], env=environment, check=True, capture_output=True)
 
 
 @pytest.fixture

@@ -7,7 +7,13 @@ from accelerate.utils import DistributedType
 
 from unetdiff.cli.main import main
 
-PartialState(cpu=True)
-PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
-main(["train", *sys.argv[1:]])
-assert AcceleratorState().distributed_type == DistributedType.FSDP
+
+def train_sharded(options):
+    PartialState(cpu=True)
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    main(["train", *options])
+    assert AcceleratorState().distributed_type == DistributedType.FSDP
+
+
+if __name__ == "__main__":
+    train_sharded(sys.argv[1:])

@@ -4,8 +4,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.processes import Forked
 from unetdiff import load_model
 from unetdiff.cli import train
 from unetdiff.cli.main import main
@@ -229,13 +228,12 @@ def test_sigkill_and_going_on_equal_an_uninterrupted_run(options, out, tmp_path)
     options = [*options[1:], "--steps", "12", "--checkpoint_every", "1", "--accumulation", "2", "--num_workers", "1"]
     whole = tmp_path / "whole"
     main(["train", *options, "--out", str(whole)])
-    command = [sys.executable, str(TRAIN), *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert any(line.startswith("step 5/12") for line in process.stderr)
+    os.mkfifo(tmp_path / "said")
+    process = Forked(main, ["train", *options], os.environ, tmp_path / "said")
+    with (tmp_path / "said").open() as said:
+        assert any(line.startswith("step 5/12") for line in said)
         process.kill()
-    assert process.returncode == -signal.SIGKILL
+    assert process.wait() == -signal.SIGKILL
     assert checkpoint.step_of(checkpoint.checkpoints(out / "checkpoints")[-1]) < 12
     main(["train", *options])
     for name, tensor in weights(whole).items():

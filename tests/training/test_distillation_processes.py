@@ -1,10 +1,7 @@
 """Several processes distil like one, up to rounding: the teacher is whole on each of them."""
 
 import json
-import os
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +13,6 @@ from unetdiff.prune import prune
 from unetdiff.training.loop import Trainer
 from unetdiff.unet import UNet
 
-ROOT = Path(__file__).parents[2]
 REMOVED = {"up_blocks.1.resnets.1": "shortcut"}
 
 
@@ -26,7 +22,7 @@ def numbers(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launch", ["launch_ddp", "launch_fsdp"])
+@pytest.mark.parametrize("launch", ["ddp", "fsdp"])
 def test_two_processes_equal_one(small_run, data, model, tmp_path, launch, request):
     info = ModelInfo(preconditioning=EDM(), data=DataInfo(channels=1, height=28, width=28))
     unet = UNet(replace(model, resnet=replace(model.resnet, dropout=0.0)))
@@ -49,8 +45,6 @@ def test_two_processes_equal_one(small_run, data, model, tmp_path, launch, reque
         **{name: getattr(config, name) for name in ("steps", "batch_size", "num_workers", "log_every", "seed")},
     }
     (tmp_path / "two.yaml").write_text(json.dumps(values))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [*request.getfixturevalue(launch), "--config", str(tmp_path / "two.yaml")]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    request.getfixturevalue(launch)(["--config", str(tmp_path / "two.yaml")])
     for expected, found in zip(numbers(tmp_path / "one"), numbers(tmp_path / "two"), strict=True):
         assert found == pytest.approx(expected, rel=1e-4)

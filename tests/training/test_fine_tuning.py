@@ -1,12 +1,8 @@
 """Training that starts from a network: which weights move, what is kept, and that a kill changes nothing."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +20,6 @@ from unetdiff.training.loop import Trainer
 from unetdiff.training.resume import starting_points
 from unetdiff.unet import UNet
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 LORA = LoraConfig(rank=2, targets=("to_q", "to_out.0", "conv1"), dropout=0.1)
 FREEZE = ("down_blocks", "*.norm1.weight")
 
@@ -224,7 +219,7 @@ def test_adapters_need_the_network_as_it_is(tuned, data, model):
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_is_not_frozen_as_one_does(tuned, data, model, tmp_path):
+def test_two_processes_train_what_is_not_frozen_as_one_does(tuned, data, model, tmp_path, ddp):
     plain = replace(model, resnet=replace(model.resnet, dropout=0.0))
     config = tuned("one", model=plain, freeze=FREEZE, steps=3)
     go_on(config, data)
@@ -237,9 +232,7 @@ def test_two_processes_train_what_is_not_frozen_as_one_does(tuned, data, model, 
         **{name: getattr(config, name) for name in ("init", "steps", "batch_size", "num_workers", "log_every", "seed")},
     }
     (tmp_path / "two.yaml").write_text(json.dumps(settings))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(TRAIN)]
-    command = [*launch, "--config", str(tmp_path / "two.yaml")]
-    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True)
+    ddp(["--config", str(tmp_path / "two.yaml")])
     one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
     for key in ("loss", "grad_norm"):
         assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=1e-4)

@@ -1,10 +1,7 @@
 """Several processes make the same steps as one, up to rounding: noise belongs to the sample, not to the rank."""
 
 import json
-import os
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +17,6 @@ from unetdiff.training.loop import Trainer
 from unetdiff.training.processes import check_processes
 from unetdiff.training.sample_order import sample_order
 
-ROOT = Path(__file__).parents[2]
 FILES = ("weights", "log_variance", "ema-0.05", "ema-0.1", "optimizer")
 
 
@@ -73,15 +69,14 @@ def assert_close(one, two):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launch", ["launch_ddp", "launch_fsdp"])
+@pytest.mark.parametrize("launch", ["ddp", "launched_fsdp"])
 def test_one_process_then_two_then_one_equal_one(run, settings, data, tmp_path, launch, request):
     """Gradients, too: Adam's first moment is a mean of them."""
     held_out = prepare(DataConfig(split="test"))
     Trainer(run, data, held_out=held_out).fit()
     one, two = tmp_path / "one", tmp_path / "two"
     options = ["--config", str(settings), "--steps", "3", "--resume", str(one / "checkpoints" / "step-0000001")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run([*request.getfixturevalue(launch), *options], env=environment, check=True, capture_output=True)
+    request.getfixturevalue(launch)(options)
     Trainer(replace(run, out=two), data, starts=[two / "checkpoints" / "step-0000003"], held_out=held_out).fit()
     for step in (2, 3, 5):
         assert_close(*(folder / "checkpoints" / f"step-{step:07d}" for folder in (one, two)))

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
-from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -12,12 +12,15 @@ from unetdiff.nn.skip import SkipScale, SkipSite, over_channels, skip_factors
 from unetdiff.nodes import Node
 from unetdiff.plain import require
 
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel, UNet2DModel
+
 __all__ = ["applied_to"]
 
 
 @contextmanager
 def applied_to(
-    unet: UNet2DModel | UNet2DConditionModel, skip_scale: SkipScale, skip_site: SkipSite = "concat"
+    unet: "UNet2DModel | UNet2DConditionModel", skip_scale: SkipScale, skip_site: SkipSite = "concat"
 ) -> Iterator[None]:
     """Inside this context `unet` computes what our `UNet` computes with `skip_scale` and `skip_site`.
 
@@ -30,6 +33,8 @@ def applied_to(
     Raises:
         ValueError: a network or factors that `UNet` would refuse.
     """
+    from diffusers import UNet2DConditionModel, UNet2DModel  # half a second of imports, which whoever has one has made
+
     theirs = isinstance(unet, (UNet2DModel, UNet2DConditionModel))
     require(theirs, "unet", "a UNet2DModel or UNet2DConditionModel of diffusers", type(unet).__name__)
     require(skip_site in _ATTACH, "skip_site", f"one of {list(_ATTACH)}", skip_site)
