@@ -15,6 +15,7 @@ BEGUN = (
     "features",
     "pretrained",
     "probes",
+    "pruning",
     "scaling",
     "skip-tuning",
     "text-to-image",

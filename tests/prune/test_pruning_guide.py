@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from unetdiff.cli.prune.options import PruneOptions
+from unetdiff.cli.prune.options import PruneOptions, ScoringOptions
+from unetdiff.cli.prune.shape import ShapeOptions
 from unetdiff.prune.planning import PlanConfig
 from unetdiff.prune.scores import CRITERIA
 
@@ -19,6 +20,6 @@ def test_its_code_runs(run_page, fashion_mnist):
 
 def test_it_names_every_option_and_criterion():
     text = PAGE.read_text(encoding="utf-8")
-    names = {field.name for kind in (PruneOptions, PlanConfig) for field in fields(kind)}
+    names = {field.name for kind in (PruneOptions, ScoringOptions, ShapeOptions, PlanConfig) for field in fields(kind)}
     assert sorted(name for name in names - {"text_encoder", "codec", "device"} if f"--{name}" not in text) == []
     assert [name for name in CRITERIA if f"`{name}`" not in text] == []

@@ -1,0 +1,94 @@
+"""`unetdiff prune MODEL --layout NAME --narrow SHARE`: smaller by shape alone, without data.
+
+A published layout, then narrower parts of what that leaves, where both are asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonargparse
+
+from unetdiff.cli.prune.comparison import cost_rows
+from unetdiff.cli.prune.options import require_new
+from unetdiff.cli.prune.pruned_info import pruned_info
+from unetdiff.cli.recipe.recipe import options_from
+from unetdiff.errors import InputError
+from unetdiff.model_folder import find_model, load_model, save_model
+from unetdiff.plain import require
+from unetdiff.prune.layouts import LAYOUTS, layout
+from unetdiff.prune.savings import Cost, Probe
+from unetdiff.prune.width import magnitudes, narrow, strongest
+from unetdiff.tables import table
+from unetdiff.unet import UNet
+
+__all__ = ["OPTIONS", "ShapeOptions", "parser", "run"]
+
+OPTIONS = ("layout", "narrow")
+"""Either says that the network shall be smaller by shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeOptions:
+    """The shape of the smaller network.
+
+    Attributes:
+        layout: A published layout, made of a network of Stable Diffusion or SDXL.
+        narrow: Share of the units kept inside each part, those of the largest weights: groups of channels of residual
+            blocks, heads, channels of feed-forward layers.
+        out: Folder for the model.
+    """
+
+    layout: str | None = None
+    narrow: float | None = None
+    out: Path = Path("pruned")
+
+    def __post_init__(self) -> None:
+        require(self.layout is None or self.layout in LAYOUTS, "layout", f"one of {', '.join(LAYOUTS)}", self.layout)
+        share = self.narrow is None or 0 < self.narrow <= 1
+        require(share, "narrow", "a share above 0, at most 1", self.narrow)
+        require_new(self.out)
+
+    def apply(self, unet: UNet) -> UNet:
+        """A network of that shape, which shares tensors with `unet`."""
+        smaller = unet if self.layout is None else layout(unet, self.layout)
+        return smaller if self.narrow is None else narrow(smaller, strongest(magnitudes(smaller), self.narrow))
+
+    @property
+    def summary(self) -> str:
+        """What was asked for."""
+        return ", ".join(f"{name} {value}" for name in OPTIONS if (value := getattr(self, name)) is not None)
+
+
+def parser() -> jsonargparse.ArgumentParser:
+    """Build the options."""
+    result = jsonargparse.ArgumentParser(
+        description="Make a network smaller by shape, without data.",
+        usage="%(prog)s [model] [--layout NAME] [--narrow SHARE] [--out OUT]",
+    )
+    result.add_argument("model", nargs="?", help="model, run or pipeline folder; without it the shipped model")
+    result.add_class_arguments(ShapeOptions)
+    return result
+
+
+def run(args: jsonargparse.Namespace) -> None:
+    """Write the model folder, and print what it costs.
+
+    Raises:
+        InputError: a network that has no such shape.
+    """
+    try:
+        options = options_from(ShapeOptions, args.as_dict())
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    folder = find_model(args.model)
+    denoiser, info = load_model(folder)
+    smaller = options.apply(denoiser.unet)
+    save_model(options.out, smaller, pruned_info(info, folder, options.summary))
+    size = (info.data.height, info.data.width)
+    print(table(cost_rows(*_costs([denoiser.unet, smaller], size)), left_aligned=(0,)))
+    print(options.out)
+
+
+def _costs(networks: Sequence[UNet], size: tuple[int, int]) -> list[Cost]:
+    return [Probe(config=network.config, size=size).total({}) for network in networks]
