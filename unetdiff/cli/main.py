@@ -79,6 +79,9 @@ COMMANDS = {
     ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "prune": Command(module="unetdiff.cli.prune", summary="take out the layers of a network that it misses least"),
+    "compress": Command(
+        module="unetdiff.cli.compress", summary="prune a model and distil it, in stages, with a table before and after"
+    ),
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),

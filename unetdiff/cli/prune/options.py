@@ -6,6 +6,7 @@ from typing import Literal
 
 from unetdiff.cli.device import DeviceName
 from unetdiff.data.config import Layout, Split
+from unetdiff.errors import InputError
 from unetdiff.features.settings import ConditionKind
 from unetdiff.plain import require
 from unetdiff.prune.planning import PlanConfig
@@ -78,10 +79,10 @@ def require_new(out: Path) -> None:
     """Refuse to write where something is.
 
     Raises:
-        ValueError: a file, or a folder with something in it.
+        InputError: a file, or a folder with something in it.
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise ValueError(f"{out}: a new or empty folder expected, got {'a file' if out.is_file() else 'a full one'}")
+        raise InputError(f"{out}: a new or empty folder expected, got {'a file' if out.is_file() else 'a full one'}")
 
 
 def _patterns(text: str | None) -> tuple[str, ...]:
