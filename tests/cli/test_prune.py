@@ -98,3 +98,18 @@ def test_a_plan_for_another_architecture_is_refused(prune, refused, tmp_path):
 def test_a_full_folder_is_not_overwritten(refused, fashion_mnist, tmp_path):
     (tmp_path / "mine").write_text("")
     assert "a new or empty folder expected" in refused(["prune", "fashion-mnist", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "layout, narrow: expected one of the two, or both, got None"),
+        (["--layout", "sd-tiny"], "layout: expected one of bk-sdm-base, bk-sdm-small"),
+        (["--layout", "bk-sdm-base"], "layout bk-sdm-base: expected a network of Stable Diffusion"),
+        (["--narrow", "0"], "narrow: expected a share above 0, at most 1, got 0"),
+        (["--narrow", "0.5", "--criterion", "magnitude"], "unrecognized arguments: --criterion"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(refused, tmp_path, options, message):
+    assert message in refused(["reshape", *options, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

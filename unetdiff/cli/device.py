@@ -7,7 +7,7 @@ from accelerate import PartialState
 
 from unetdiff.errors import InputError
 
-__all__ = ["DeviceName", "device_called"]
+__all__ = ["DeviceName", "device_called", "require_present"]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 """auto is the GPU if there is one, in every process its own."""
@@ -19,6 +19,11 @@ def device_called(name: DeviceName, state: PartialState) -> torch.device:
     Raises:
         InputError: no GPU is there.
     """
+    require_present(name)
+    return torch.device("cpu") if name == "cpu" else state.device
+
+
+def require_present(name: str) -> None:
+    """Raise InputError where a GPU is asked for and none is there."""
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: a CUDA device expected, torch finds none")
-    return torch.device("cpu") if name == "cpu" else state.device

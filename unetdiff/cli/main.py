@@ -79,6 +79,12 @@ COMMANDS = {
     ),
     "describe": Command(module="unetdiff.cli.describe", summary="show what a network costs, node by node, and draw it"),
     "prune": Command(module="unetdiff.cli.prune", summary="take out the layers of a network that it misses least"),
+    "reshape": Command(
+        module="unetdiff.cli.reshape", summary="make a network smaller by shape: a published layout, narrower parts"
+    ),
+    "compress": Command(
+        module="unetdiff.cli.compress", summary="prune a model and distil it, in stages, with a table before and after"
+    ),
     "convert": Command(
         module="unetdiff.cli.convert", summary="turn a network of EDM or guided-diffusion into a model folder"
     ),

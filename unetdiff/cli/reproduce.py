@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from unetdiff.cli.asked import file_hash
+from unetdiff.cli.device import require_present
 from unetdiff.cli.generate import generate
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.method import Method
@@ -89,7 +90,8 @@ def run(args: jsonargparse.Namespace) -> None:
 
 def _remade(record: Record, folder: str | None) -> Pixels:
     """The image, at its place in a batch of the same size; what else is in it does not matter."""
-    device = _device(record.made.device)
+    device = record.made.device
+    require_present(device)
     model = LoadedModel.load(folder, device)
     record.require_same(str(model.folder), "weights", model.weights)
     lora = record.recipe.adapter.lora
@@ -110,9 +112,3 @@ def _remade(record: Record, folder: str | None) -> Pixels:
     ((_, pictures),) = generate(method, [record.sample] * record.made.batch_size, record.made.batch_size)
     pixels: Pixels = to_uint8(pictures, model.value_range)[record.made.row]
     return pixels
-
-
-def _device(name: str) -> str:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: a CUDA device expected, which made the image, torch finds none")
-    return name

@@ -39,6 +39,11 @@ class Plan:
     calibration: str
     scores: Mapping[str, float]
 
+    @property
+    def summary(self) -> str:
+        """The settings in a line."""
+        return ", ".join(f"{name} {value}" for name, value in self.settings.items() if value not in ("", False))
+
     def apply(self, unet: UNet) -> UNet:
         """The network without these parts; it shares the tensors of all others.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from unetdiff.cli.loaded_model import LoadedModel
-from unetdiff.cli.prune.options import PruneOptions
+from unetdiff.cli.prune.options import ScoringOptions
 from unetdiff.data import DataConfig, PackedDataset, prepare
 from unetdiff.features.network_images import NetworkImages, framed
 from unetdiff.features.settings import ConditionKind
@@ -15,7 +15,7 @@ from unetdiff.text import Framing
 __all__ = ["calibration_set"]
 
 
-def calibration_set(model: LoadedModel, data: DataConfig, options: PruneOptions, seed: int) -> Calibration:
+def calibration_set(model: LoadedModel, data: DataConfig, options: ScoringOptions, seed: int) -> Calibration:
     """Images taken at random, over the noise levels that a network of this preconditioning is trained on.
 
     Raises:
