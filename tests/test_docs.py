@@ -12,6 +12,7 @@ BEGUN = (
     "comparing-layers",
     "diffusion-classifier",
     "distillation",
+    "evaluation",
     "features",
     "pretrained",
     "probes",

@@ -22,7 +22,7 @@ from unetdiff.model_info import JSON
 from unetdiff.pictures import Pixels, from_pixels, grid, read_facts, read_png, save_png
 from unetdiff.sample_identity import Sample
 
-__all__ = ["GRID_SIDE", "MADE", "SamplesFolder", "read_recorded"]
+__all__ = ["GRID_SIDE", "MADE", "SamplesFolder", "read_recorded", "read_samples"]
 
 GRID_SIDE = 32
 LABELLED_SIDE = 56
@@ -108,6 +108,14 @@ def read_recorded(path: Path) -> dict[str, JSON]:
         return {key: json.loads(value) for key, value in read_facts(path).items()}
     except ValueError as error:
         raise InputError(f"{path}: a picture of `unetdiff sample` expected, its texts say something else") from error
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """Which images are in a folder of `unetdiff sample`, seed by seed; none in another folder."""
+    if not (folder / "manifest.jsonl").is_file():
+        return []
+    samples = [Sample.from_facts(read_recorded(path)) for path in folder.glob("*seed*.png")]
+    return sorted(samples, key=lambda sample: (sample.seed, sample.file))
 
 
 def _label(sample: Sample) -> str:

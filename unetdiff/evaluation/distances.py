@@ -15,6 +15,7 @@ are jackknife estimates (Efron and Stein 1981) over the images x; the reference 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ Features = NDArray[np.float32] | NDArray[np.float64]
 """(N, F), a row for each image."""
 
 Vector = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 PARTS = 20
 ROWS = 500
@@ -68,13 +70,32 @@ class Distance(ABC):
         Raises:
             ValueError: too few images, another number of features than the reference's, or values that are not finite.
         """
-        x = _checked(features, "features", 3)
-        width = self._reference.shape[1]
+        return self._estimate(self._checked(features))
+
+    def value(self, features: Features) -> float:
+        """The distance without replicates, which take most of the time."""
+        return self._value(self._checked(features))
+
+    def resampled(self, features: Features, draws: Iterable[Rows]) -> Vector:
+        """The distances of the images of each draw, (draws,): some of these, maybe repeated, as many as there are.
+
+        A pair of an image with itself, which other images would not have, counts in none of them.
+        """
+        return self._resampled(self._checked(features), draws)
+
+    def _checked(self, features: Features) -> Vector:
+        x, width = _checked(features, "features", 3), self._reference.shape[1]
         require(x.shape[1] == width, "features", f"{width} numbers for each image, as the reference", x.shape[1])
-        return self._estimate(x)
+        return x
 
     @abstractmethod
     def _estimate(self, x: Vector) -> Estimate: ...
+
+    @abstractmethod
+    def _value(self, x: Vector) -> float: ...
+
+    @abstractmethod
+    def _resampled(self, x: Vector, draws: Iterable[Rows]) -> Vector: ...
 
 
 class FrechetDistance(Distance):
@@ -86,10 +107,13 @@ class FrechetDistance(Distance):
 
     def _estimate(self, x: Vector) -> Estimate:
         parts = np.array_split(np.arange(len(x)), min(PARTS, len(x)))
-        replicates = [self._to(np.delete(x, part, axis=0)) for part in parts]
-        return Estimate(value=self._to(x), replicates=np.array(replicates))
+        replicates = [self._value(np.delete(x, part, axis=0)) for part in parts]
+        return Estimate(value=self._value(x), replicates=np.array(replicates))
 
-    def _to(self, x: Vector) -> float:
+    def _resampled(self, x: Vector, draws: Iterable[Rows]) -> Vector:
+        return np.array([self._value(x[rows]) for rows in draws])
+
+    def _value(self, x: Vector) -> float:
         """tr (C_x C_y)^(1/2) is the sum of the singular values of R_x R_y^T, where C = R^T R."""
         (mean_x, root_x), (mean_y, root_y) = _gaussian(x), self._gaussian
         spread = np.square(root_x).sum() + np.square(root_y).sum() - 2 * np.linalg.norm(root_x @ root_y.T, "nuc")
@@ -109,6 +133,18 @@ class KernelDistance(Distance):
             value=float(self._combined(within.sum(), between.sum(), len(x))),
             replicates=self._combined(within.sum() - 2 * within, between.sum() - between, len(x) - 1),
         )
+
+    def _value(self, x: Vector) -> float:
+        between = _kernel_sums(x, self._reference) / len(self._reference)
+        return float(self._combined(_sums_to_others(x).sum(), between.sum(), len(x)))
+
+    def _resampled(self, x: Vector, draws: Iterable[Rows]) -> Vector:
+        """An image that a draw has w times weighs w: sum over i != j of w_i w_j k(x_i, x_j), for all draws at once."""
+        times = np.stack([np.bincount(rows, minlength=len(x)) for rows in draws], axis=1).astype(np.float64)
+        within, pairs = _weighted_sums_to_others(x, times), len(x) ** 2 - np.square(times).sum(axis=0)
+        between = _kernel_sums(x, self._reference) / len(self._reference)
+        result: Vector = within / pairs + self._within - 2 * between @ times / len(x)
+        return result
 
     def _combined(self, within: Vector, between: Vector, count: int) -> Vector:
         result: Vector = within / (count * (count - 1)) + self._within - 2 * between / count
@@ -130,6 +166,15 @@ def _gaussian(x: Vector) -> tuple[Vector, Vector]:
 def _sums_to_others(x: Vector) -> Vector:
     """Sum over j != i of k(x_i, x_j)."""
     return _kernel_sums(x, x) - _kernel(np.square(x).sum(axis=1), x.shape[1])
+
+
+def _weighted_sums_to_others(x: Vector, weights: Vector) -> Vector:
+    """Sum over i and j != i of w_i w_j k(x_i, x_j), for each column w of the weights (N, D): (D,)."""
+    sums = -_kernel(np.square(x).sum(axis=1), x.shape[1]) @ np.square(weights)
+    for start in range(0, len(x), ROWS):
+        part = slice(start, start + ROWS)
+        sums += (weights[part] * (_kernel(x[part] @ x.T, x.shape[1]) @ weights)).sum(axis=0)
+    return sums
 
 
 def _kernel_sums(x: Vector, y: Vector) -> Vector:

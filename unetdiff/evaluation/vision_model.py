@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel
+from typing_extensions import Self
 
 from unetdiff.errors import InputError
 from unetdiff.evaluation.generated import content_key, module_hash
@@ -36,7 +37,7 @@ class VisionModel:
     std: Sequence[float]
 
     @classmethod
-    def load(cls, source: str, device: torch.device | str = "cpu") -> "VisionModel":
+    def load(cls, source: str, device: torch.device | str = "cpu") -> Self:
         """From a folder or a repository of the hub; no code of it is run.
 
         Raises:
@@ -59,7 +60,8 @@ class VisionModel:
     @cached_property
     def key(self) -> str:
         """See `ImageFeatures`."""
-        return content_key([self.side, list(self.mean), list(self.std), module_hash(self.network)])
+        kind = type(self).__name__
+        return content_key([kind, self.side, list(self.mean), list(self.std), module_hash(self.network)])
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -67,5 +69,9 @@ class VisionModel:
         device = next(self.network.parameters()).device
         mean, std = (torch.tensor(row, device=device)[:, None, None] for row in (self.mean, self.std))
         pixels = (as_rgb(images.to(device), self.side) + 1) / 2
-        positions: Tensor = self.network(pixel_values=(pixels - mean) / std).last_hidden_state
-        return positions.mean(dim=1) if positions.ndim == 3 else positions.mean(dim=(2, 3))
+        last: Tensor = self.network(pixel_values=(pixels - mean) / std).last_hidden_state
+        return self.pooled(last)
+
+    def pooled(self, last: Tensor) -> Tensor:
+        """(N, positions, F) or (N, F, height, width) -> (N, F)."""
+        return last.mean(dim=1) if last.ndim == 3 else last.mean(dim=(2, 3))

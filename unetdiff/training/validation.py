@@ -1,19 +1,16 @@
 """Validation: the denoising loss on a frozen grid of held-out (image, noise) and noise levels.
 
-Image i has its noise, the same at every level and every time, so that numbers of two moments of a run, or of two runs
-of the same objective, differ by their weights alone. Level j of n is the quantile (j + 1/2) / n of the objective's
-noise levels: the mean over all is then an estimate of the training loss. A learned uncertainty has no part in it.
+Level j of n is the quantile (j + 1/2) / n of the objective's noise levels: the mean over all is then an estimate of the
+training loss. A learned uncertainty has no part in it.
 """
-
-from typing import cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from unetdiff.data import PackedDataset, SampleStream
-from unetdiff.denoiser import Condition, Denoiser
-from unetdiff.losses import denoising_loss
+from unetdiff.denoiser import Denoiser
+from unetdiff.losses.noise_grid import NoiseGrid
 from unetdiff.training.checkpoint import TrainingState
 from unetdiff.training.conditions import row_conditions, told_pictures
 from unetdiff.training.config import TrainConfig
@@ -34,8 +31,9 @@ class Validation:
         levels, images = config.validation.sigmas, min(config.validation.images, len(data))
         rows = row_conditions(config, data)
         seed, pictures = config.validation.seed, told_pictures(config)
-        self.batch = SampleStream(data, seed=seed, global_batch=images, steps=1, rows=rows, pictures=pictures)[0]
-        self.sigmas = config.objective.sigma((torch.arange(levels) + 0.5) / levels)
+        batch = SampleStream(data, seed=seed, global_batch=images, steps=1, rows=rows, pictures=pictures)[0]
+        sigmas = config.objective.sigma((torch.arange(levels) + 0.5) / levels)
+        self.grid = NoiseGrid(images=batch.images, noise=batch.noise, condition=batch.condition, sigmas=sigmas)
 
     def __call__(self, state: TrainingState) -> ValidationRecord:
         """Mean losses after the steps made so far."""
@@ -45,10 +43,12 @@ class Validation:
         state.unet.train(training)
         return ValidationRecord(
             step=state.step,
-            images=len(self.batch.images),
+            images=len(self.grid.images),
             loss={name: loss.mean().item() for name, loss in losses.items()},
             loss_by_sigma={
-                name: {f"{sigma:.4g}": value for sigma, value in zip(self.sigmas.tolist(), loss.tolist(), strict=True)}
+                name: {
+                    f"{sigma:.4g}": value for sigma, value in zip(self.grid.sigmas.tolist(), loss.tolist(), strict=True)
+                }
                 for name, loss in losses.items()
             },
         )
@@ -59,21 +59,13 @@ class Validation:
         denoiser = Denoiser(unet.to(self.accelerator.device), self.config.objective.preconditioning)
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         size = self.config.batch_size // (self.config.accumulation * processes)
-        cells = len(self.sigmas) * len(self.batch.images)
+        cells = len(self.grid)
         share = size * -(-cells // (size * processes))  # the same for all, and only whole batches
         own = (torch.arange(share) + rank * share) % cells
         losses = torch.cat([self._cell_losses(denoiser, part) for part in own.split(size)])
         grid: Tensor = self.accelerator.gather(losses)[:cells].cpu().double()
-        return grid.reshape(len(self.sigmas), -1).mean(dim=1)
+        return grid.reshape(len(self.grid.sigmas), -1).mean(dim=1)
 
     def _cell_losses(self, denoiser: Denoiser, cells: Tensor) -> Tensor:
-        """Of cells of the grid, counted level by level."""
-        rows, levels = cells % len(self.batch.images), cells // len(self.batch.images)
-        images, noise, sigma = (
-            tensor.to(self.accelerator.device)
-            for tensor in (self.batch.images[rows], self.batch.noise[rows], self.sigmas[levels])
-        )
-        condition = {name: tensor[rows].to(images.device) for name, tensor in self.batch.condition.items()}
-        keywords = cast(Condition, condition)
         with self.accelerator.autocast():
-            return denoising_loss(denoiser, self.config.objective, images, noise, sigma, **keywords).float()
+            return self.grid.losses(denoiser, self.config.objective, cells, self.accelerator.device).float()

@@ -1,4 +1,4 @@
-"""`unetdiff eval`: whether a model's images show the class or the caption asked for, beside real images."""
+"""`unetdiff eval`: how good images are, of a model or of any folder, beside real ones."""
 
 from unetdiff.cli.evaluate.command import parser, run
 

@@ -1,80 +1,109 @@
-"""The command: choose what judges the model, make the images, write and print the report."""
+"""The command: gather the judges, make the images or find them, write and print what the judges say.
+
+Under `accelerate launch` the processes share the images to make, and one of them judges: numbers do not depend on how
+many there are.
+"""
 
 import json
-import time
 from collections.abc import Sequence
 
 import jsonargparse
-import torch
+from accelerate import PartialState
 
 from unetdiff.atomic import replacing
-from unetdiff.cli.evaluate.captions import CaptionJudge
-from unetdiff.cli.evaluate.classes import ClassJudge
-from unetdiff.cli.evaluate.judge import Images, Judge
-from unetdiff.cli.evaluate.options import CaptionOptions, ClassOptions, EvaluateOptions
-from unetdiff.cli.generate import generate
-from unetdiff.cli.loaded_model import LoadedModel
-from unetdiff.cli.method import Method
-from unetdiff.cli.recipe import Recipe
+from unetdiff.cli.data_options import add_data_options, data_config
+from unetdiff.cli.device import device_called
+from unetdiff.cli.evaluate.evaluation import Asked, Evaluation
+from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions
+from unetdiff.cli.evaluate.report import as_facts, as_table, write_csv
+from unetdiff.cli.recipe import GROUPS, Recipe
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
+from unetdiff.evaluation.judges.judge import Finding
 from unetdiff.model_info import JSON
-from unetdiff.pictures import to_uint8
-from unetdiff.sample_identity import Sample
 
 __all__ = ["parser", "run"]
 
 DESCRIPTION = (
-    "Measure how often a model's images show what was asked for: the class that a classifier sees, "
-    "or the caption that a vision model finds."
+    "Measure how good images are, of a model or of any folder, beside real images: distances, precision and recall, "
+    "classes and captions, copies of training images, and the model's denoising loss."
 )
+LEGEND = """\
+floor: the same of real images. Of training images for distances and the like, of held-out ones for copies, of test
+images for classes, of images with the captions for captions; of training images for a denoising loss, whose value is of
+held-out ones."""
+USUAL = "fashion-mnist"
+NOT_SAMPLED = "start"
+"""The group of options that begins with given pictures."""
 
 
 def parser() -> jsonargparse.ArgumentParser:
     """Build the options of the command from the fields of its groups of options."""
-    result = jsonargparse.ArgumentParser(description=DESCRIPTION)
+    result = jsonargparse.ArgumentParser(
+        description=DESCRIPTION,
+        usage="%(prog)s [model] [data] [options]\n       %(prog)s data --images FOLDER [options]",
+    )
     result.add_argument("model", nargs="?", help="model folder or run folder; without it the shipped model")
-    for group in (EvaluateOptions, ClassOptions, CaptionOptions):
+    result.add_argument(
+        "data", nargs="?", help="real images, as `unetdiff data pack` takes them; without it Fashion-MNIST"
+    )
+    result.add_class_arguments(ImageOptions)
+    result.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    for group in (JudgeOptions, CaptionOptions, *(group for name, group in GROUPS.items() if name != NOT_SAMPLED)):
         result.add_class_arguments(group)
+    add_data_options(result)
     return result
 
 
 def run(args: jsonargparse.Namespace) -> None:
-    """Make images, judge them, report what was found beside the same of real images."""
-    options, of_classes, of_captions, recipe = _options(args)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = LoadedModel.load(args.model, device, of_captions.text_encoder)
-    method = Method.of(recipe, model)
-    judge: Judge = (
-        ClassJudge.of(model, options, of_classes)
-        if model.text is None
-        else CaptionJudge.of(model, options, of_captions)
-    )
-    started = time.perf_counter()
-    report = judge.report(_images(method, judge.wanted, options.batch_size))
-    seconds = time.perf_counter() - started
-    if options.out is not None:
-        facts = {**_settings(method, options), "seconds": round(seconds, 2), **report.facts()}
-        with replacing(options.out) as staged:
-            staged.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    print(report.text())
-    print(f"{options.n} images in {seconds:.1f} s, {method.calls} network calls each")
-
-
-def _options(args: jsonargparse.Namespace) -> tuple[EvaluateOptions, ClassOptions, CaptionOptions, Recipe]:
-    values = args.as_dict()
+    """Judge, report."""
     with user_input():
-        options = options_from(EvaluateOptions, values)
-        return options, options_from(ClassOptions, values), options_from(CaptionOptions, values), options.recipe
+        asked = _asked(args)
+    state = PartialState(cpu=asked.images.device == "cpu")
+    device = device_called(asked.images.device, state)
+    with state.main_process_first(), user_input():  # the first one packs images and keeps features of captioned ones
+        evaluation = Evaluation.of(asked, device)
+    candidates = evaluation.source.candidates()
+    if not state.is_main_process:
+        return
+    with user_input():
+        findings = [judge(candidates) for judge in evaluation.panel.judges]
+    _report(evaluation, findings, asked, as_json=args.json)
 
 
-def _images(method: Method, wanted: Sequence[Sample], batch_size: int) -> Images:
-    """Rounded to 8 bits: what real images have, and what classifiers saw in training."""
-    for batch, pictures in generate(method, wanted, batch_size):
-        pixels = to_uint8(pictures, method.model.value_range)
-        yield batch, torch.from_numpy(pixels).movedim(-1, 1) / 127.5 - 1
+def _asked(args: jsonargparse.Namespace) -> Asked:
+    chosen = parser().instantiate(args)
+    images = options_from(ImageOptions, chosen)
+    model, data = args.model, args.data
+    if images.images is not None and data is None:  # the one name beside a folder of images is that of the data
+        model, data = None, model
+    return Asked(
+        model=model,
+        data=data_config(USUAL if data is None else data, chosen),
+        usual=data is None,
+        images=images,
+        judging=options_from(JudgeOptions, chosen),
+        captions=options_from(CaptionOptions, chosen),
+        recipe=Recipe.from_options(chosen),
+    )
 
 
-def _settings(method: Method, options: EvaluateOptions) -> dict[str, JSON]:
-    chosen: dict[str, JSON] = {name: getattr(options, name) for name in ("n", "steps", "sampler", "guidance", "seed")}
-    return {"model": str(method.model.folder), **chosen, "network_calls_per_image": method.calls}
+def _report(evaluation: Evaluation, findings: Sequence[Finding], asked: Asked, as_json: bool) -> None:
+    measures = [measure for finding in findings for measure in finding.measures]
+    notes = evaluation.panel.notes
+    facts: dict[str, JSON] = {**evaluation.source.facts(), **evaluation.facts, "measures": as_facts(measures)}
+    for finding in findings:
+        facts |= finding.facts
+    text = json.dumps({**facts, "not_measured": notes}, indent=2)
+    if asked.images.out is not None:
+        with replacing(asked.images.out) as staged:
+            staged.write_text(f"{text}\n", encoding="utf-8")
+    if asked.images.csv is not None:
+        write_csv(asked.images.csv, measures)
+    if as_json:
+        print(text)
+        return
+    told = [finding.text for finding in findings if finding.text]
+    print("\n\n".join([as_table(measures), *told, LEGEND]))
+    for note in notes:
+        print(f"not measured: {note}")
