@@ -164,7 +164,13 @@ class ByRho(Distance):
     """A distance that is told by the features themselves: their first column."""
 
     def _estimate(self, x):
-        return Estimate(value=x[:, 0].mean(), replicates=x[:, 0])
+        return Estimate(value=self._value(x), replicates=x[:, 0])
+
+    def _value(self, x):
+        return x[:, 0].mean()
+
+    def _resampled(self, x, draws):
+        return np.array([self._value(x[rows]) for rows in draws])
 
 
 def test_the_best_rho_is_judged_on_other_seeds(model, tmp_path, monkeypatch):
