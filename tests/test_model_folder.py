@@ -77,6 +77,13 @@ def test_a_run_folder_means_its_model(folder):
     assert find_model(None) == SHIPPED
 
 
+def test_the_shipped_model_has_a_name_that_a_folder_of_that_name_hides(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_model("fashion-mnist") == SHIPPED
+    (tmp_path / "fashion-mnist").mkdir()
+    assert find_model("fashion-mnist") == Path("fashion-mnist")
+
+
 def test_the_hash_is_of_the_file(folder, unet):
     before = weights_hash(folder)
     assert before == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()

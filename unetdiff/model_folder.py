@@ -47,10 +47,12 @@ def save_model(folder: Path, unet: UNet, info: ModelInfo, dtype: torch.dtype = t
 
 
 def find_model(name_or_folder: str | Path | None) -> Path:
-    """The model folder meant: the shipped model (None), a model folder, or a run folder's `model/`."""
+    """The model folder meant: the shipped model (None or its name), a model folder, or a run folder's `model/`."""
     if name_or_folder is None:
         return SHIPPED
     folder = Path(name_or_folder)
+    if str(folder) == SHIPPED.name and not folder.exists():
+        return SHIPPED
     if not folder.is_dir():
         raise InputError(f"{folder}: a model folder or a run folder expected, got {_what(folder)}")
     found = folder / "model" if (folder / "model").is_dir() and not (folder / "unet").exists() else folder

@@ -17,3 +17,4 @@ def test_the_guide_runs(fashion_mnist, tmp_path, run_page):
     run_page(GUIDE)
     assert (tmp_path / "report.json").is_file()
     assert (tmp_path / "table.csv").is_file()
+    assert len(list((tmp_path / "compared").glob("run-*/manifest.jsonl"))) == 5  # one row is in both comparisons

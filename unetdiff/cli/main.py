@@ -60,6 +60,9 @@ COMMANDS = {
     ),
     "data": Command(module="unetdiff.cli.data", summary="find or fetch a data set and pack it for training"),
     "eval": Command(module="unetdiff.cli.evaluate", summary="measure how good a model's images are"),
+    "compare": Command(
+        module="unetdiff.cli.compare", summary="measure models or settings side by side; a page with curves and samples"
+    ),
     "skip-search": Command(module="unetdiff.cli.skip_search", summary="find the skip-tuning that samples best"),
     "skip-report": Command(module="unetdiff.cli.skip_report", summary="show what skip connections and skip-tuning do"),
     "features": Command(

@@ -1,20 +1,16 @@
 """The command: see that what is there was asked for in the same way, make what is missing, print the table."""
 
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 import jsonargparse
 
+from unetdiff.cli.begun import require_begun_with
 from unetdiff.cli.compress.folder import CompressionFolder
 from unetdiff.cli.compress.options import Asked
 from unetdiff.cli.compress.report import Report
 from unetdiff.cli.compress.stages import STAGES
-from unetdiff.cli.prune.options import require_new
-from unetdiff.errors import InputError, user_input
+from unetdiff.errors import user_input
 from unetdiff.model_folder import find_model, weights_hash
-from unetdiff.training.identity import differences
-from unetdiff.weight_source import read_json
 
 __all__ = ["parser", "run"]
 
@@ -41,7 +37,7 @@ def run(args: jsonargparse.Namespace) -> None:
     with user_input():
         asked = Asked.of(parser(), args)
     folder = CompressionFolder(asked.out)
-    _require_same(folder, asked.settings(weights_hash(find_model(asked.model))))
+    require_begun_with(asked.settings(weights_hash(find_model(asked.model))), folder.settings)
     for name, stage in STAGES.items():
         result = stage.result(folder)
         print(f"{name}: {result}{' is there' if result.exists() else ''}", file=sys.stderr)
@@ -49,14 +45,3 @@ def run(args: jsonargparse.Namespace) -> None:
             stage.make(asked, folder)
     print(Report.read(folder.report).text())
     print(folder.model)
-
-
-def _require_same(folder: CompressionFolder, settings: Mapping[str, Any]) -> None:
-    if not folder.settings.exists():
-        require_new(folder.root)
-        return
-    found = differences(read_json(folder.settings), settings)
-    if found:
-        raise InputError(
-            f"out: expected the settings that {folder.root} was begun with, got others: {'; '.join(found)}"
-        )

@@ -6,13 +6,13 @@ distil      what remains learns from the whole network; goes on from its newest 
 judge       cost, output and images of the whole network, of what remained, and of what it has learned
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetdiff.atomic import replacing, replacing_folder
+from unetdiff.atomic import replacing_folder
+from unetdiff.cli.begun import write_settings
 from unetdiff.cli.compress.distilling import distil
 from unetdiff.cli.compress.folder import CompressionFolder
 from unetdiff.cli.compress.judging import fitting, judged
@@ -48,8 +48,7 @@ def _plan(asked: Asked, folder: CompressionFolder) -> None:
     paired(config, config, asked.distill["nodes"])
     fitting(model, asked.planning.data.source, asked.judge)
     plan = make_plan(model.denoiser, asked.planning.calibration(model), asked.planning.config)
-    with replacing(folder.settings) as staged:
-        staged.write_text(json.dumps(asked.settings(model.weights), indent=2) + "\n", encoding="utf-8")
+    write_settings(asked.settings(model.weights), folder.settings)
     plan.write(folder.plan)
 
 

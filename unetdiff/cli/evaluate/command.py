@@ -5,7 +5,8 @@ many there are.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import jsonargparse
 from accelerate import PartialState
@@ -13,16 +14,15 @@ from accelerate import PartialState
 from unetdiff.atomic import replacing
 from unetdiff.cli.data_options import add_data_options, data_config
 from unetdiff.cli.device import device_called
-from unetdiff.cli.evaluate.evaluation import Asked, Evaluation
-from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions
-from unetdiff.cli.evaluate.report import as_facts, as_table, write_csv
+from unetdiff.cli.evaluate.evaluation import Asked, Evaluation, named_model
+from unetdiff.cli.evaluate.judged import Judged
+from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions, ReportOptions
+from unetdiff.cli.evaluate.report import as_table, write_csv
 from unetdiff.cli.recipe import GROUPS, Recipe
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
-from unetdiff.evaluation.judges.judge import Finding
-from unetdiff.model_info import JSON
 
-__all__ = ["parser", "run"]
+__all__ = ["NOT_SAMPLED", "USUAL", "parser", "run"]
 
 DESCRIPTION = (
     "Measure how good images are, of a model or of any folder, beside real images: distances, precision and recall, "
@@ -48,6 +48,7 @@ def parser() -> jsonargparse.ArgumentParser:
         "data", nargs="?", help="real images, as `unetdiff data pack` takes them; without it Fashion-MNIST"
     )
     result.add_class_arguments(ImageOptions)
+    result.add_class_arguments(ReportOptions, skip={"json"})
     result.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     for group in (JudgeOptions, CaptionOptions, *(group for name, group in GROUPS.items() if name != NOT_SAMPLED)):
         result.add_class_arguments(group)
@@ -58,23 +59,25 @@ def parser() -> jsonargparse.ArgumentParser:
 def run(args: jsonargparse.Namespace) -> None:
     """Judge, report."""
     with user_input():
-        asked = _asked(args)
+        chosen = parser().instantiate(args)
+        asked = _asked(chosen)
     state = PartialState(cpu=asked.images.device == "cpu")
     device = device_called(asked.images.device, state)
     with state.main_process_first(), user_input():  # the first one packs images and keeps features of captioned ones
-        evaluation = Evaluation.of(asked, device)
+        model = None if asked.only_images else named_model(asked, device)
+        evaluation = Evaluation.of(asked, model, device)
     candidates = evaluation.source.candidates()
     if not state.is_main_process:
         return
     with user_input():
-        findings = [judge(candidates) for judge in evaluation.panel.judges]
-    _report(evaluation, findings, asked, as_json=args.json)
+        judged = Judged.of(evaluation, candidates)
+    _report(judged, options_from(ReportOptions, chosen))
 
 
-def _asked(args: jsonargparse.Namespace) -> Asked:
-    chosen = parser().instantiate(args)
-    images = options_from(ImageOptions, chosen)
-    model, data = args.model, args.data
+def _asked(chosen: jsonargparse.Namespace) -> Asked:
+    options: Mapping[str, Any] = vars(chosen)
+    images = options_from(ImageOptions, options)
+    model, data = chosen.model, chosen.data
     if images.images is not None and data is None:  # the one name beside a folder of images is that of the data
         model, data = None, model
     return Asked(
@@ -82,28 +85,22 @@ def _asked(args: jsonargparse.Namespace) -> Asked:
         data=data_config(USUAL if data is None else data, chosen),
         usual=data is None,
         images=images,
-        judging=options_from(JudgeOptions, chosen),
-        captions=options_from(CaptionOptions, chosen),
-        recipe=Recipe.from_options(chosen),
+        judging=options_from(JudgeOptions, options),
+        captions=options_from(CaptionOptions, options),
+        recipe=Recipe.from_options(options),
     )
 
 
-def _report(evaluation: Evaluation, findings: Sequence[Finding], asked: Asked, as_json: bool) -> None:
-    measures = [measure for finding in findings for measure in finding.measures]
-    notes = evaluation.panel.notes
-    facts: dict[str, JSON] = {**evaluation.source.facts(), **evaluation.facts, "measures": as_facts(measures)}
-    for finding in findings:
-        facts |= finding.facts
-    text = json.dumps({**facts, "not_measured": notes}, indent=2)
-    if asked.images.out is not None:
-        with replacing(asked.images.out) as staged:
+def _report(judged: Judged, options: ReportOptions) -> None:
+    text = json.dumps(judged.facts(), indent=2)
+    if options.out is not None:
+        with replacing(options.out) as staged:
             staged.write_text(f"{text}\n", encoding="utf-8")
-    if asked.images.csv is not None:
-        write_csv(asked.images.csv, measures)
-    if as_json:
+    if options.csv is not None:
+        write_csv(options.csv, judged.measures)
+    if options.json:
         print(text)
         return
-    told = [finding.text for finding in findings if finding.text]
-    print("\n\n".join([as_table(measures), *told, LEGEND]))
-    for note in notes:
+    print("\n\n".join([as_table(judged.measures), *judged.texts, LEGEND]))
+    for note in judged.notes:
         print(f"not measured: {note}")

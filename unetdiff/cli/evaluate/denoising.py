@@ -6,6 +6,7 @@ Held-out images far above the floor say that the model knows its training images
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -44,6 +45,10 @@ class DenoisingJudge:
 
     def __call__(self, candidates: Candidates) -> Finding:
         """See `Judge`."""
+        return self._finding
+
+    @cached_property
+    def _finding(self) -> Finding:
         held_out, floor = (self._losses(part) for part in (self.held_out, self.floor))
         return Finding(
             measures=[
@@ -52,6 +57,7 @@ class DenoisingJudge:
                     value=float(losses.mean()),
                     interval=self.resampling.of_mean(losses),
                     floor=float(of_floor.mean()),
+                    about="model",
                 )
                 for sigma, losses, of_floor in zip(self.sigmas, held_out, floor, strict=True)
             ]

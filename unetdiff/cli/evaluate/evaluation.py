@@ -23,7 +23,7 @@ from unetdiff.features.network_images import framed
 from unetdiff.model_info import JSON
 from unetdiff.sample_identity import Sample, Subject
 
-__all__ = ["Asked", "Evaluation"]
+__all__ = ["Asked", "Evaluation", "named_model"]
 
 KEPT = "evaluation"  # in the cache: features, and images of which nobody said where they should go
 
@@ -40,6 +40,11 @@ class Asked:
     captions: CaptionOptions
     recipe: Recipe
 
+    @property
+    def only_images(self) -> bool:
+        """Whether images were named, and no model."""
+        return self.images.images is not None and self.model is None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -50,14 +55,13 @@ class Evaluation:
     facts: Mapping[str, JSON]
 
     @classmethod
-    def of(cls, asked: Asked, device: torch.device) -> "Evaluation":
-        """Of a model, of a folder of images, or of both.
+    def of(cls, asked: Asked, model: LoadedModel | None, device: torch.device) -> "Evaluation":
+        """Of a model, which `named_model` gave, of a folder of images, or of both.
 
         Raises:
             InputError: something that is missing or does not fit.
             ValueError: an option that does not fit the others.
         """
-        model = _model(asked, device)
         config = asked.data
         if model is not None:
             config = framed(config, model.picture_size, model.picture_channels)
@@ -82,10 +86,12 @@ class Evaluation:
         return cls(source=source, panel=panel, facts=facts)
 
 
-def _model(asked: Asked, device: torch.device) -> LoadedModel | None:
-    """None where images were found and no model was named."""
-    if asked.images.images is not None and asked.model is None:
-        return None
+def named_model(asked: Asked, device: torch.device) -> LoadedModel:
+    """Ready to be judged, with its adapter.
+
+    Raises:
+        InputError: no such model, or one that images cannot be asked of.
+    """
     model = LoadedModel.load(asked.model, device, asked.images.text_encoder, asked.images.codec)
     if model.vector_channels is not None and asked.images.images is None:
         raise InputError(f"model: expected one of classes, of texts or of neither, got {model.folder}, one of vectors")

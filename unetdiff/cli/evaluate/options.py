@@ -10,12 +10,12 @@ from unetdiff.evaluation.bootstrap import Resampling
 from unetdiff.evaluation.kernel_subsets import KernelSubsets
 from unetdiff.plain import require
 
-__all__ = ["CaptionOptions", "ImageOptions", "JudgeOptions"]
+__all__ = ["CaptionOptions", "ImageOptions", "JudgeOptions", "ReportOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
-    """Images, and where the report goes.
+    """Images.
 
     Attributes:
         n: Number of images, spread evenly over the classes or captions; of --images all when left out, else 1000.
@@ -27,8 +27,6 @@ class ImageOptions:
         device: auto is the GPU if there is one.
         text_encoder: Folder of the text encoder, if it is not where it was in training.
         codec: Folder of the autoencoder, if it is not where it was in training.
-        csv: Also write the table to this file.
-        out: Also write everything to this JSON file.
     """
 
     n: int | None = None
@@ -39,8 +37,6 @@ class ImageOptions:
     device: DeviceName = "auto"
     text_encoder: str | None = None
     codec: str | None = None
-    csv: Path | None = None
-    out: Path | None = None
 
     def __post_init__(self) -> None:
         require(self.n is None or self.n >= 1, "n", "at least 1", self.n)
@@ -52,6 +48,21 @@ class ImageOptions:
     def count(self) -> int:
         """Of images that are made."""
         return 1000 if self.n is None else self.n
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Report.
+
+    Attributes:
+        csv: Also write the table to this file.
+        out: Also write everything to this JSON file.
+        json: Print one JSON object instead of the table.
+    """
+
+    csv: Path | None = None
+    out: Path | None = None
+    json: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from unetdiff.evaluation.judges.judge import Measure
 from unetdiff.model_info import JSON
 from unetdiff.tables import table
 
-__all__ = ["as_facts", "as_table", "write_csv"]
+__all__ = ["as_facts", "as_table", "number_text", "spread_text", "write_csv"]
 
 COLUMNS = ("measure", "value", "low", "high", "deviation", "floor")
 
@@ -17,7 +17,7 @@ COLUMNS = ("measure", "value", "low", "high", "deviation", "floor")
 def as_table(measures: Sequence[Measure]) -> str:
     """A row for each measure."""
     rows = [
-        [measure.name, _form(measure, measure.value), _spread(measure), _form(measure, measure.floor)]
+        [measure.name, number_text(measure, measure.value), spread_text(measure), number_text(measure, measure.floor)]
         for measure in measures
     ]
     return table([["measure", "value", "95% interval", "floor"], *rows], left_aligned=[0])
@@ -41,14 +41,16 @@ def _numbers(measure: Measure) -> tuple[str | float | None, ...]:
     return measure.name, measure.value, *ends, measure.deviation, measure.floor
 
 
-def _spread(measure: Measure) -> str:
+def spread_text(measure: Measure) -> str:
+    """The interval, or the deviation, as it is printed."""
     if measure.deviation is not None:
-        return f"+- {_form(measure, measure.deviation)}"
+        return f"+- {number_text(measure, measure.deviation)}"
     interval = measure.interval
-    return "" if interval is None else f"{_form(measure, interval.low)} to {_form(measure, interval.high)}"
+    return "" if interval is None else f"{number_text(measure, interval.low)} to {number_text(measure, interval.high)}"
 
 
-def _form(measure: Measure, number: float | None) -> str:
+def number_text(measure: Measure, number: float | None) -> str:
+    """A number of the measure's kind, as it is printed."""
     if number is None:
         return ""
     return f"{number:.1%}" if measure.form == "share" else f"{number:.4g}"

@@ -30,6 +30,7 @@ class Measure:
         deviation: Where it is a mean over parts of the images, that of the parts.
         floor: The same number of real images: what a perfect model would get.
         form: How it is printed.
+        about: The images, or the model whatever the images.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Measure:
     deviation: float | None = None
     floor: float | None = None
     form: Literal["share", "number"] = "number"
+    about: Literal["images", "model"] = "images"
 
 
 @dataclass(frozen=True, kw_only=True)
