@@ -1,5 +1,6 @@
 """What a U-Net is, as data: `UNetConfig` says everything about the network, `unetdiff.nodes` lists it row by row."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -116,7 +117,8 @@ class MidConfig:
     def __post_init__(self) -> None:
         require(self.depth >= 0, "mid.depth", "0 or more", self.depth)
         scale = self.residual_scale
-        require(scale is None or scale > 0, "mid.residual_scale", "a positive number or null", scale)
+        fits = scale is None or 0 < scale < math.inf
+        require(fits, "mid.residual_scale", "a positive number or null", scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +144,10 @@ class ResnetConfig:
     def __post_init__(self) -> None:
         taps = self.resample_filter
         require(len(taps) >= 2 and len(taps) % 2 == 0, "resnet.resample_filter", "an even number of taps", taps)
-        require(sum(taps) > 0, "resnet.resample_filter", "taps of a positive sum", taps)
+        require(0 < sum(taps) < math.inf, "resnet.resample_filter", "taps of a positive sum", taps)
         require(0 <= self.dropout < 1, "resnet.dropout", "a probability below 1", self.dropout)
-        require(self.residual_scale > 0, "resnet.residual_scale", "a positive number", self.residual_scale)
+        require(0 < self.residual_scale < math.inf, "resnet.residual_scale", "a positive number", self.residual_scale)
+        require(0 <= self.norm_eps < math.inf, "resnet.norm_eps", "0 or a positive number", self.norm_eps)
         require(self.norm_groups >= 1, "resnet.norm_groups", "a positive number", self.norm_groups)
         require(self.norm_min_channels >= 1, "resnet.norm_min_channels", "a positive number", self.norm_min_channels)
 
@@ -184,6 +187,9 @@ class TimeConfig:
         for name in ("hidden", "cond_channels"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"time.{name}", "a positive number or null", value)
+        for name in ("max_period", "fourier_scale"):
+            require(0 < getattr(self, name) < math.inf, f"time.{name}", "a positive number", getattr(self, name))
+        require(math.isfinite(self.freq_shift), "time.freq_shift", "a finite number", self.freq_shift)
 
 
 _WIDTHS = (
@@ -258,11 +264,21 @@ class UNetConfig:
         for extra, total in (("concat_channels", "in_channels"), ("variance_channels", "out_channels")):
             inside = 0 <= getattr(self, extra) < getattr(self, total)
             require(inside, extra, f"0 or more, below {total}", getattr(self, extra))
-        require(self.time_channels % 2 == 0, "time.channels", "an even number", self.time_channels)
+        require(min(self.image_size or (1,)) >= 1, "sample_size", "positive numbers or null", self.sample_size)
+        self._check_embeddings()
         self._check_conditions()
         self._check_nodes()
         require_removable(self.removed, self.nodes(), self.cross_attention_dim is not None)
         require_narrowable(self)
+
+    def _check_embeddings(self) -> None:
+        """Half of a width are sines; their frequencies fall over a range that `freq_shift` must leave positive."""
+        widths = {"time.channels": self.time_channels, "vector_time_channels": self.vector_time_channels}
+        for name, width in widths.items():
+            require(width is None or width % 2 == 0, name, "an even number", width)
+            if width is not None and (self.time.kind == "sinusoidal" or name == "vector_time_channels"):
+                fits = self.time.freq_shift < width // 2
+                require(fits, "time.freq_shift", f"a number below half of {name}, {width // 2}", self.time.freq_shift)
 
     def _check_conditions(self) -> None:
         timed = self.vector_time_channels is None or self.vector_channels is not None

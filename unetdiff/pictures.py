@@ -3,17 +3,18 @@
 Facts are kept as PNG text chunks (PNG specification, 11.3.4), one per fact, where any image tool shows them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from unetdiff.atomic import replacing
-from unetdiff.data.framing import Framing
+from unetdiff.data.framing import DECODING_ERRORS, Framing
 from unetdiff.errors import InputError
 
 __all__ = [
@@ -96,8 +97,7 @@ def read_facts(path: Path) -> dict[str, str]:
 def read_png(path: Path) -> Pixels:
     """The pixels (H, W, C) of a picture that `save_png` wrote."""
     with _open(path) as image:
-        pixels = np.asarray(image)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+        return _channels_last(image)
 
 
 def read_pixels(
@@ -106,7 +106,7 @@ def read_pixels(
     size: tuple[int, int],
     resampling: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Pixels:
-    """Any picture as (H, W, C): turned upright, brought to `channels`, scaled and cropped to `size` (height, width).
+    """Any picture as (H, W, C): see `Framing.flatten`; then scaled and cropped to `size` (height, width).
 
     Raises:
         InputError: no picture.
@@ -114,16 +114,26 @@ def read_pixels(
     height, width = size
     try:
         with Image.open(path) as image:
-            picture = ImageOps.fit(ImageOps.exif_transpose(image), (width, height), method=resampling)
-            return np.moveaxis(Framing(channels=channels).frame(picture), 0, -1)
-    except (OSError, ValueError, SyntaxError) as error:
+            picture = Framing(channels=channels).flatten(image)
+            return _channels_last(ImageOps.fit(picture, (width, height), method=resampling))
+    except DECODING_ERRORS as error:
         raise InputError(f"{path}: a picture expected, got something that cannot be read: {error}") from error
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
     try:
-        return Image.open(path, formats=["PNG"])
-    except UnidentifiedImageError:
+        with Image.open(path, formats=["PNG"]) as image:
+            yield image
+    except DECODING_ERRORS as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # there is no such file, or it may not be read
         raise InputError(
-            f"{path}: a PNG picture expected, got something else; delete it to have it made again"
-        ) from None
+            f"{path}: a PNG picture expected, got something that cannot be read ({error}); delete it to have it made "
+            "again"
+        ) from error
+
+
+def _channels_last(image: Image.Image) -> Pixels:
+    pixels: Pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels

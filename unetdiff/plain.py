@@ -32,7 +32,7 @@ def from_plain(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
     """
     require(isinstance(values, Mapping), path or kind.__name__, "a mapping of fields", values)
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(set(values) - set(hints), key=str)  # a mapping of Python's may have any keys
     require(not unknown, path or kind.__name__, f"fields among {sorted(hints)}", unknown)
     where = f"{path}." if path else ""
     fields = {name: _value(hints[name], value, f"{where}{name}") for name, value in values.items()}

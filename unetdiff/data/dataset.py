@@ -5,16 +5,31 @@ has it.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetdiff.data.pixels import Pixels, white
+from unetdiff.errors import InputError
+from unetdiff.plain import from_plain
 
 __all__ = ["PackedDataset"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """dataset.json."""
+
+    classes: tuple[str, ...]
+    fingerprint: str
+    unreadable: int
+    size: int | None
+    channels: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +60,26 @@ class PackedDataset:
 
     @classmethod
     def open(cls, folder: Path) -> "PackedDataset":
-        """The dataset that `unetdiff.data.prepare` packed into `folder`."""
-        facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        """The dataset that `unetdiff.data.prepare` packed into `folder`.
+
+        Raises:
+            InputError: a file that is missing or damaged; values of pixels and vectors are not looked at.
+        """
         captions, vectors, spread = (folder / name for name in ("captions.json", "vectors.npy", "spread.npy"))
+        facts = _read_facts(folder / "dataset.json")
+        images = _read_array(folder / "images.npy", ("uint8", "uint16", "float32"), ndim=4)
+        rows = len(images)
+        labels = _read_array(folder / "labels.npy", ("int64",), ndim=1, rows=rows) if facts.classes else None
         return cls(
             folder=folder,
-            images=np.load(folder / "images.npy", mmap_mode="r"),
-            labels=np.load(folder / "labels.npy") if facts["classes"] else None,
-            classes=tuple(facts["classes"]),
-            captions=tuple(json.loads(captions.read_text(encoding="utf-8"))) if captions.is_file() else None,
-            vectors=np.load(vectors) if vectors.is_file() else None,
-            fingerprint=facts["fingerprint"],
-            unreadable=facts["unreadable"],
-            spread=np.load(spread, mmap_mode="r") if spread.is_file() else None,
+            images=images,
+            labels=None if labels is None else np.array(labels),
+            classes=facts.classes,
+            captions=_read_captions(captions, rows) if captions.is_file() else None,
+            vectors=np.array(_read_array(vectors, ("float32",), ndim=2, rows=rows)) if vectors.is_file() else None,
+            fingerprint=facts.fingerprint,
+            unreadable=facts.unreadable,
+            spread=_read_array(spread, ("float32",), ndim=4, rows=rows) if spread.is_file() else None,
         )
 
     @property
@@ -71,3 +93,39 @@ class PackedDataset:
     def __reduce__(self) -> tuple[Callable[[Path], "PackedDataset"], tuple[Path]]:
         # Spawned workers map the file again; a pickled memory map would be a copy of every image.
         return PackedDataset.open, (self.folder,)
+
+
+def _read_facts(path: Path) -> _Facts:
+    try:
+        return from_plain(_Facts, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_captions(path: Path, rows: int) -> tuple[str, ...]:
+    try:
+        captions = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(captions, list) or len(captions) != rows or not all(isinstance(one, str) for one in captions):
+        raise _damaged(path, f"expected a text for each of {rows} images")
+    return tuple(captions)
+
+
+def _read_array(path: Path, dtypes: Sequence[str], ndim: int, rows: int | None = None) -> NDArray[Any]:
+    """Mapped, not loaded, in the form that packing gave it: whole, in C order, with so many rows."""
+    try:
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError, TypeError, OverflowError, TokenError) as error:
+        raise _damaged(path, error) from error
+    whole = isinstance(mapped, np.memmap) and mapped.offset + mapped.nbytes == path.stat().st_size
+    if not whole or mapped.ndim != ndim or str(mapped.dtype) not in dtypes or not mapped.flags.c_contiguous:
+        raise _damaged(path, f"expected {' or '.join(dtypes)} in {ndim} dimensions up to the end of the file")
+    if rows not in (None, len(mapped)):
+        raise _damaged(path, f"expected a row for each of {rows} images, got {len(mapped)}")
+    return mapped
+
+
+def _damaged(path: Path, reason: object) -> InputError:
+    said = " ".join(str(reason).split())
+    return InputError(f"{path}: a file of packed images expected, got a damaged one ({said}); delete its folder")

@@ -1,5 +1,6 @@
 """One picture of any mode and size -> (C,H,W) of the wished channels and size, and the same for arrays of pixels."""
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,10 @@ from PIL import Image, ImageOps
 from unetdiff.data.pixels import Pixels, white
 from unetdiff.errors import InputError
 
-__all__ = ["Framing"]
+__all__ = ["DECODING_ERRORS", "Framing"]
+
+DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow and framing raise where a file is damaged, no picture, too large, or of a mode without a known range."""
 
 GREY_MODES = ("1", "L", "LA")
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601, which Pillow takes for grey
@@ -28,14 +32,17 @@ class Framing:
             raise InputError(f"channels: expected 1 (grey) or 3 (colour) for pictures, got {self.channels}")
 
     def frame(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """Turn upright, flatten on white, convert, resize the shorter side (Lanczos) and crop the centre: (C,H,W)."""
-        picture = _flatten(_eight_bit(ImageOps.exif_transpose(picture)))
-        if self.channels is not None:
-            picture = picture.convert("L" if self.channels == 1 else "RGB")
+        """Flatten, resize the shorter side (Lanczos) and crop the centre: (C,H,W)."""
+        picture = self.flatten(picture)
         if self.size is not None:
             picture = ImageOps.fit(picture, (self.size, self.size), method=Image.Resampling.LANCZOS)
         pixels = np.asarray(picture, dtype=np.uint8)
         return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def flatten(self, picture: Image.Image) -> Image.Image:
+        """The first frame, turned upright, laid on white, 8 bits of L or RGB: a form in which the size may change."""
+        picture = _flatten(_eight_bit(ImageOps.exif_transpose(picture)))
+        return picture if self.channels is None else picture.convert("L" if self.channels == 1 else "RGB")
 
     def frame_all(self, images: Pixels) -> Pixels:
         """The same for an array (N,C,H,W); more than 8 bits and other channels than 1 or 3 are kept."""
@@ -70,12 +77,19 @@ def _with_channels(planes: NDArray[np.float32], channels: int | None) -> NDArray
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit grey: Pillow's own conversion clips at 255 instead of scaling."""
+    """16-bit grey to 8-bit grey: Pillow's own conversion clips at 255 instead of scaling, and forgets transparency."""
     if picture.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if not picture.mode.startswith("I"):
         return picture
-    return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8))
+    pixels = np.asarray(picture)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError("pixels outside of 16 bits have no known range")
+    grey = Image.fromarray((pixels / 257).round().astype(np.uint8))
+    if "transparency" not in picture.info:
+        return grey
+    opaque = Image.fromarray(np.where(pixels == picture.info["transparency"], 0, 255).astype(np.uint8))
+    return Image.merge("LA", (grey, opaque))
 
 
 def _flatten(picture: Image.Image) -> Image.Image:

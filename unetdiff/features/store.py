@@ -135,10 +135,10 @@ class Shard:
         """
         try:
             with safe_open(path, framework="np") as file:
-                key = (file.metadata() or {}).get(MANIFEST_KEY)
+                key, names = (file.metadata() or {}).get(MANIFEST_KEY), set(file.keys())
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: a complete file of features expected, this one is damaged: {error}") from error
-        if key != manifest.key:
+        if key != manifest.key or names != set(map(tensor_name, manifest.cells)):
             raise InputError(f"{path}: a file of the features that the manifest describes expected, got one of others")
         return cls(path=path, rows=rows, manifest=manifest)
 

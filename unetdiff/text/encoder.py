@@ -9,9 +9,21 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from typing_extensions import NotRequired
 
+from unetdiff.errors import InputError
 from unetdiff.plain import require
 
-__all__ = ["Framing", "TextCondition", "TextEncoder", "layer", "token_counts", "token_texts"]
+__all__ = [
+    "Framing",
+    "TextCondition",
+    "TextEncoder",
+    "layer",
+    "require_prompts",
+    "token_counts",
+    "token_texts",
+    "too_long",
+]
+
+SHOWN = 60
 
 
 class TextCondition(TypedDict):
@@ -79,8 +91,25 @@ def layer(states: Sequence[Tensor], last: int, clip_skip: int) -> Tensor:
     return states[last - clip_skip]
 
 
+def require_prompts(prompts: Sequence[str]) -> None:
+    """Refuse no prompts, and halves of characters, which no tokenizer reads."""
+    require(not isinstance(prompts, str) and len(prompts) > 0, "prompts", "a list of at least one", prompts)
+    for prompt in prompts:
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"prompt {prompt[:SHOWN]!r}: characters of Unicode expected, got half of one") from error
+
+
+def too_long(prompt: str, context: int, length: int) -> InputError:
+    """What is said of a prompt that does not fit."""
+    shown = repr(prompt) if len(prompt) <= SHOWN else f"{prompt[:SHOWN]!r}..."
+    return InputError(f"prompt {shown}: at most {context} tokens expected, got {length}")
+
+
 def token_counts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[int]:
     """Number of tokens of each prompt, uncut."""
+    require_prompts(prompts)
     return [len(row) for row in tokenizer(list(prompts), padding=False, truncation=False, verbose=False).input_ids]
 
 

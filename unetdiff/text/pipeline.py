@@ -22,8 +22,16 @@ from transformers.utils import ModelOutput
 
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
-from unetdiff.plain import require
-from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts, token_texts
+from unetdiff.text.encoder import (
+    Framing,
+    TextCondition,
+    TextEncoder,
+    layer,
+    require_prompts,
+    token_counts,
+    token_texts,
+    too_long,
+)
 from unetdiff.weight_source import read_json, refusal
 
 __all__ = ["load_text"]
@@ -66,14 +74,14 @@ class _Tower:
 
     def __call__(self, prompts: Sequence[str], truncate: bool, masked: bool = False) -> ModelOutput:
         """The encoder's output with all hidden states; `masked` hides the tokens that fill up a prompt."""
-        require(not isinstance(prompts, str) and len(prompts) > 0, "prompts", "a list of at least one", prompts)
+        require_prompts(prompts)
         context = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
         tokens = self.tokenizer(
             list(prompts), padding="max_length", max_length=context, truncation=truncate, verbose=False
         )
         for prompt, row in zip(prompts, tokens["input_ids"], strict=True):
             if len(row) > context:
-                raise InputError(f"prompt {prompt!r}: at most {context} tokens expected, got {len(row)}")
+                raise too_long(prompt, context, len(row))
         ids, mask = (torch.tensor(tokens[name], device=self.model.device) for name in ("input_ids", "attention_mask"))
         return self.model(ids, attention_mask=mask if masked else None, output_hidden_states=True)
 

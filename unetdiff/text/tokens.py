@@ -27,8 +27,16 @@ from transformers import (
 
 from unetdiff.errors import InputError
 from unetdiff.frozen import load_frozen
-from unetdiff.plain import require
-from unetdiff.text.encoder import Framing, TextCondition, TextEncoder, layer, token_counts, token_texts
+from unetdiff.text.encoder import (
+    Framing,
+    TextCondition,
+    TextEncoder,
+    layer,
+    require_prompts,
+    token_counts,
+    token_texts,
+    too_long,
+)
 from unetdiff.weight_source import local_folder, refusal
 
 __all__ = ["TokenEncoder", "encoder_config", "encoder_folder", "encoder_hash", "encoder_width"]
@@ -76,7 +84,7 @@ class TokenEncoder(TextEncoder):
         self, prompts: Sequence[str], framing: Framing | None = None, *, clip_skip: int = 0, truncate: bool = False
     ) -> TextCondition:
         """As every `TextEncoder`; the framing is not told."""
-        require(not isinstance(prompts, str) and len(prompts) > 0, "prompts", "a list of at least one", prompts)
+        require_prompts(prompts)
         if not truncate:
             self._require_short(prompts)
         tokens = self.tokenizer(
@@ -114,7 +122,7 @@ class TokenEncoder(TextEncoder):
     def _require_short(self, prompts: Sequence[str]) -> None:
         for prompt, length in zip(prompts, self.lengths(prompts), strict=True):
             if length > self.context:
-                raise InputError(f"prompt {prompt!r}: at most {self.context} tokens expected, got {length}")
+                raise too_long(prompt, self.context, length)
 
 
 def encoder_folder(source: str) -> Path:

@@ -1,7 +1,6 @@
 """Picture files, wherever they lie, decoded on every core and brought to one form, with what is known of them."""
 
 import os
-import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unetdiff.data.framing import Framing
+from unetdiff.data.framing import DECODING_ERRORS, Framing
 from unetdiff.data.sources.annotations import Annotations
 from unetdiff.data.sources.source import Chunk
 from unetdiff.errors import InputError
@@ -23,7 +22,6 @@ __all__ = ["SUFFIXES", "Picture", "decode"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 CHUNK_FILES = 256
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
