@@ -142,7 +142,7 @@ def draw(found: Mapping[Setting, Curve], test: Rows, path: Path) -> None:
                 panel.errorbar(list(changes), values, errors, marker="o", capsize=2, label=f"{calls} calls")
             panel.axhline(0, color="grey", linestyle="--")
             panel.set(title=name, xlabel="rho of the innermost skip", ylabel="change of kernel distance, %")
-            panel.legend()
+            panel.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
 
 
 def _rounded(estimate: Estimate, scale: int) -> str:
