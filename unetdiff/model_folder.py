@@ -25,7 +25,7 @@ from unetdiff.preconditioning import preconditioning_from_dict
 from unetdiff.unet import UNet
 from unetdiff.weight_source import read_json
 
-__all__ = ["SHIPPED", "DataInfo", "ModelInfo", "find_model", "load_model", "save_model", "weights_hash"]
+__all__ = ["SHIPPED", "DataInfo", "ModelInfo", "find_model", "load_model", "named", "save_model", "weights_hash"]
 
 SHIPPED = Path(__file__).parent / "assets" / "fashion-mnist"
 
@@ -50,15 +50,19 @@ def find_model(name_or_folder: str | Path | None) -> Path:
     """The model folder meant: the shipped model (None or its name), a model folder, or a run folder's `model/`."""
     if name_or_folder is None:
         return SHIPPED
-    folder = Path(name_or_folder)
-    if str(folder) == SHIPPED.name and not folder.exists():
-        return SHIPPED
+    folder = named(name_or_folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: a model folder or a run folder expected, got {_what(folder)}")
     found = folder / "model" if (folder / "model").is_dir() and not (folder / "unet").exists() else folder
     if (found / LORA_FILE).is_file() and not (found / "unet").exists():
         raise InputError(f"{found}: a model folder expected, got a LoRA; name its model, and this folder as --lora")
     return found
+
+
+def named(name_or_folder: str | Path) -> Path:
+    """The folder of the shipped model where its name is given and nothing here has it; else what is given."""
+    folder = Path(name_or_folder)
+    return SHIPPED if str(folder) == SHIPPED.name and not folder.exists() else folder
 
 
 def load_model(name_or_folder: str | Path | None, device: torch.device | str = "cpu") -> tuple[Denoiser, ModelInfo]:

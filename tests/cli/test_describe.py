@@ -12,6 +12,7 @@ from unetdiff.config import AttentionConfig, LevelConfig, UNetConfig
 from unetdiff.describe import costs
 from unetdiff.diagram import draw
 from unetdiff.features.aliases import aliased
+from unetdiff.model_folder import SHIPPED
 from unetdiff.tap_points import tap_points
 
 CONFIG = UNetConfig(
@@ -90,6 +91,10 @@ def test_what_was_taken_out(tmp_path, described, capsys):
     assert before[node] - rows[node]["parameters"] == norm + feed_forward
     assert main(["describe", str(tmp_path / "pruned")]) == 0
     assert f"Taken out: mid_block.resnets.0, up_blocks.0.resnets.0, {part}." in capsys.readouterr().out
+
+
+def test_the_shipped_model_by_name(described):
+    assert described("fashion-mnist")["total"] == described(SHIPPED)["total"]
 
 
 def test_presets_by_name(described):

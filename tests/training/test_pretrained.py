@@ -33,8 +33,9 @@ def pipeline(tmp_path_factory):
     return folder
 
 
-def test_the_shipped_model():
-    found = Pretrained.find(str(SHIPPED))
+@pytest.mark.parametrize("source", [str(SHIPPED), "fashion-mnist"])
+def test_the_shipped_model(source):
+    found = Pretrained.find(source)
     assert (found.preconditioning, found.config.num_classes) == (EDM(), 10)
     assert found.load().config == found.config
 

@@ -18,6 +18,7 @@ from unetdiff.diffusers_config import read_config
 from unetdiff.errors import InputError
 from unetdiff.features.aliases import aliases
 from unetdiff.interop.edm_pickle import read_edm_config
+from unetdiff.model_folder import named
 from unetdiff.plain import require
 from unetdiff.tables import in_bytes, in_thousands, table
 from unetdiff.tap_points import tap_points
@@ -83,7 +84,7 @@ def run(args: jsonargparse.Namespace) -> None:
 
 
 def _config(model: str) -> UNetConfig:
-    folder = Path(model)
+    folder = named(model)
     if folder.suffix == ".pkl":
         return read_edm_config(folder)
     if not folder.is_dir() and model in presets.__all__:

@@ -9,7 +9,7 @@ from unetdiff.config import UNetConfig
 from unetdiff.denoiser import read_preconditioning
 from unetdiff.diffusers_config import read_config
 from unetdiff.errors import InputError
-from unetdiff.model_folder import find_model
+from unetdiff.model_folder import find_model, named
 from unetdiff.preconditioning import Preconditioning
 from unetdiff.unet import UNet
 from unetdiff.weight_source import find_network, read_json, refusal
@@ -33,12 +33,13 @@ class Pretrained:
         """Read what it is, without its weights.
 
         Args:
-            source: a model or run folder, the folder of a diffusers pipeline or of its U-Net, or a pipeline of the hub.
+            source: a model or run folder, the name of the shipped model, the folder of a diffusers pipeline or of its
+                U-Net, or a pipeline of the hub.
 
         Raises:
             InputError: no such thing, or a network that is not covered.
         """
-        where = find_model(source) if Path(source).is_dir() else source
+        where = find_model(source) if named(source).is_dir() else source
         folder = find_network(where)
         try:
             if folder is None:
