@@ -6,6 +6,7 @@ features-00000-of-00060.safetensors          a tensor (rows, ...) for each cell,
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,10 +145,17 @@ class Shard:
 
     def __getitem__(self, cell: Cell) -> Values:
         """(rows, ...), not yet read."""
-        offset = self._offsets[tensor_name(cell)]
-        shape = (len(self.rows), *self.manifest.row_shapes[cell])
-        dtype = np.dtype(self.manifest.settings.dtype)
-        end = offset + int(np.prod(shape)) * dtype.itemsize
+        return self._views[cell]
+
+    @cached_property
+    def _views(self) -> dict[Cell, Values]:
+        """Found once: those who take rows in random order ask for every cell of every file again and again."""
+        shapes = self.manifest.row_shapes.items()
+        return {cell: self._view(tensor_name(cell), (len(self.rows), *shape)) for cell, shape in shapes}
+
+    def _view(self, name: str, shape: tuple[int, ...]) -> Values:
+        offset, dtype = self._offsets[name], np.dtype(self.manifest.settings.dtype)
+        end = offset + math.prod(shape) * dtype.itemsize
         values: Values = self._map[offset:end].view(dtype).reshape(shape)
         return values
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from unetdiff.plain import require
 from unetdiff.probes.linear_stack import LinearStack
@@ -70,7 +71,8 @@ class Linear(Probe):
         optimizer = torch.optim.Adam(groups)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=len(steps))
         bytes_of_step = 4 * self.batch * sum(stack.values_of_row for stack in stacks)
-        for rows, features in _read(stacks, steps, max(1, READ_BYTES // bytes_of_step)):
+        batches = _read(stacks, steps, max(1, READ_BYTES // bytes_of_step))
+        for rows, features in tqdm(batches, "linear probes", len(steps), unit=" steps", disable=None):
             device = features[0].device
             labels, shares = torch.from_numpy(task.labels[rows]).to(device), _shares(rows, task).to(device)
             losses = [stack.loss(x, labels, shares) for stack, x in zip(stacks, features, strict=True)]
