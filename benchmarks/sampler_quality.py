@@ -1,11 +1,12 @@
 """Distance of generated images to real ones by sampler, network calls and skip-tuning.
 
     python -m benchmarks.sampler_quality --folder features --samplers "[heun,unipc]" --calls "[5,9]" --rhos "[1,0.9]"
-    python -m benchmarks.sampler_quality --folder features --table --plot curves.png
+    python -m benchmarks.sampler_quality --folder features --table --plot curves.png --settings skip.json
 
-The first command keeps features of images in files NAME_CALLS_RHO.npy: of a fifth of them at every rho, of the rest at
-1 and at the rho that was best on that fifth. The second prints a table of what is there, judged on that rest, and
-draws the kernel distance over rho on the fifth.
+The first command keeps features of images in files MODEL/NAME_CALLS_RHO.npy, MODEL being a hash of the shipped model:
+of a fifth of them at every rho, of the rest at 1 and at the rho that was best on that fifth. The second prints a table
+of what is there, judged on that rest, draws the kernel distance over rho on the fifth, and writes the best settings as
+`unetdiff skip-search` does.
 Image i has seed i and class i modulo the classes, whatever the sampler, so that curves over samplers, calls and rho
 compare the same images; a run that was stopped goes on. rho scales the innermost skip, 1 the outermost, in equal steps
 between (Ma et al. 2024, section 3).
@@ -27,8 +28,11 @@ from jsonargparse.typing import PositiveInt
 import samplers
 from unetdiff.cli.figure import Picture
 from unetdiff.evaluation.distances import Distance, Estimate, FrechetDistance, KernelDistance
-from unetdiff.evaluation.generated import FeatureMaker, Rows, kept
+from unetdiff.evaluation.generated import FeatureMaker, Rows, content_key, kept
+from unetdiff.evaluation.skip_curve import SkipCurve
 from unetdiff.evaluation.skip_search import PLAIN, best
+from unetdiff.evaluation.skip_settings import SkipSetting
+from unetdiff.model_folder import SHIPPED, weights_hash
 from unetdiff.nn.skip import SkipSite
 from unetdiff.skips import Constant, Linear, skip_tuned
 
@@ -83,6 +87,12 @@ def chosen(curve: Curve, kernel: Distance, choosing: int) -> float:
     return best({rho: kernel(rows[:choosing]) for rho, rows in curve.items()})
 
 
+def tried(curve: Curve, kernel: Distance) -> bool:
+    """Whether there was a choice of rho, and all images of the chosen one are there."""
+    images = len(curve[PLAIN])
+    return len(curve) > 1 and len(curve[chosen(curve, kernel, images // CHOOSING)]) == images
+
+
 def held(folder: Path, images: int) -> dict[Setting, Curve]:
     """Features by setting: of those of which a fifth of the images is there at every rho, and all of them at 1."""
     found: dict[Setting, dict[float, Rows]] = defaultdict(dict)
@@ -112,14 +122,29 @@ def _cells(curve: Curve, frechet: Distance, kernel: Distance) -> str:
     images = len(curve[PLAIN])
     choosing = images // CHOOSING
     plain = curve[PLAIN][choosing:]
-    rho = chosen(curve, kernel, choosing)
-    if len(curve) == 1 or len(curve[rho]) < images:
+    if not tried(curve, kernel):
         return f"{_rounded(frechet(plain), 1)} | | {_rounded(kernel(plain), 1000)} | | |"
+    rho = chosen(curve, kernel, choosing)
     tuned = curve[rho][choosing:]
     pairs = [
         f"{_rounded(d(plain), scale)} | {_rounded(d(tuned), scale)}" for d, scale in ((frechet, 1), (kernel, 1000))
     ]
     return f"{' | '.join(pairs)} | {rho:g} | {_verdict(kernel(plain) - kernel(tuned)) if rho != PLAIN else 'none'}"
+
+
+def curve_of(setting: Setting, curve: Curve, kernel: Distance) -> SkipCurve:
+    """What the features say: rho chosen on a fifth of the images, distances of the rest."""
+    (sampler, calls), choosing = setting, len(curve[PLAIN]) // CHOOSING
+    rho = chosen(curve, kernel, choosing)
+    return SkipCurve(
+        sampler=sampler,
+        steps=steps(samplers.SAMPLERS[sampler].make(), calls),
+        calls=calls,
+        distances={rho: kernel(rows[:choosing]) for rho, rows in sorted(curve.items())},
+        least=rho,
+        plain=kernel(curve[PLAIN][choosing:]),
+        tuned=kernel(curve[rho][choosing:]),
+    )
 
 
 def _verdict(gain: Estimate) -> str:
@@ -160,19 +185,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--site", type=SkipSite, default="concat", help="where rho acts; a folder holds one of them")
     parser.add_argument("--table", action="store_true", help="print what the folder holds, and make nothing")
     parser.add_argument("--plot", type=Path, help="with --table: also draw the curves over rho")
+    parser.add_argument("--settings", type=Path, help="with --table: also write the best settings, for --skip auto")
     options = parser.parse_args(argv)
     maker = FeatureMaker.load()
+    folder = options.folder / content_key(maker.content())
     if not options.table:
-        features = Features(maker=maker, folder=options.folder, site=options.site)
+        features = Features(maker=maker, folder=folder, site=options.site)
         features.fill(options.samplers, options.calls, options.rhos, options.images)
         return
     judged = options.images - options.images // CHOOSING
-    real = [maker.real("test", REAL_IMAGES, options.folder)]
-    real.append(maker.real("train", REAL_IMAGES, options.folder, judged))
-    found = held(options.folder, options.images)
+    real = [maker.real("test", REAL_IMAGES, folder)]
+    real.append(maker.real("train", REAL_IMAGES, folder, judged))
+    found = held(folder, options.images)
     print(table(found, *real))
     if options.plot is not None:
         draw(found, real[0], options.plot)
+    if options.settings is not None:
+        weights, kernel = weights_hash(SHIPPED), KernelDistance(real[0])
+        curves = [curve_of(setting, curve, kernel) for setting, curve in found.items() if tried(curve, kernel)]
+        settings = [curve.setting(site=options.site, sigma="constant", n=judged, weights=weights) for curve in curves]
+        SkipSetting.write(options.settings, settings)
     print(
         f"\nEach distance is of {judged} images to the test split; rho is the best on {options.images - judged} others."
         " Kernel distances are times 1000. (noise): within two standard errors."

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import samplers
-from benchmarks.sampler_quality import draw, held, steps, table
+from benchmarks.sampler_quality import curve_of, draw, held, steps, table, tried
+from unetdiff.evaluation.distances import KernelDistance
 
 REAL = np.random.default_rng(0).normal(size=(50, 3))
 
@@ -58,6 +59,16 @@ def test_a_gain_within_its_noise_is_called_that():
     luckily_chosen = np.concatenate([features(0.5, count=10), features(1.0, seed=2, count=40)])
     found = {("heun", 9): {1.0: features(1.0), 0.9: luckily_chosen}}
     assert table(found, REAL, REAL).count("(noise)") == 1
+
+
+def test_the_best_setting_is_that_of_the_images_that_did_not_choose_it(folder):
+    found, kernel = held(folder, 50), KernelDistance(REAL)
+    assert [tried(curve, kernel) for curve in found.values()] == [False, False, True]
+    curve = curve_of(("heun", 9), found["heun", 9], kernel)
+    assert (curve.steps, curve.calls, curve.least) == (5, 9, 0.9)
+    assert curve.plain.value == kernel(features(1.0)[10:]).value
+    assert curve.tuned.value == kernel(features(0.5)[10:]).value
+    assert curve.setting(site="concat", sigma="constant", n=40, weights="").rho_bottom == 0.9
 
 
 @pytest.mark.parametrize(("name", "calls", "expected"), [("heun", 9, 5), ("heun", 1, 1), ("unipc", 9, 9)])

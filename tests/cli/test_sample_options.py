@@ -103,7 +103,8 @@ def test_wrong_options_are_named(refused_sample, options, message):
 
 def test_the_best_setting_found_is_used_and_recorded(sample, make_model, tmp_path):
     folder = make_model(tmp_path / "model")
-    found = {"sampler": "heun", "rho_top": 1.0, "site": "residual", "sigma": "constant"}
+    found = {"sampler": "heun", "steps": 1, "rho_top": 1.0, "site": "residual", "sigma": "constant", "n": 3}
+    found |= dict.fromkeys(("distance", "plain_distance", "standard_error", "gain_error"), 0.0)
     settings = [
         {**found, "calls": calls, "rho_bottom": rho_bottom, "weights": weights}
         for calls, rho_bottom, weights in (

@@ -7,7 +7,6 @@ too low to say itself how good it is.
 """
 
 import csv
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -26,18 +25,16 @@ from unetdiff.evaluation.distances import Estimate, KernelDistance
 from unetdiff.evaluation.generated import FeatureMaker
 from unetdiff.evaluation.skip_curve import SkipCurve, SkipCurves
 from unetdiff.evaluation.skip_search import PLAIN
+from unetdiff.evaluation.skip_settings import FILE, SkipSetting
 from unetdiff.model_folder import find_model, weights_hash
 from unetdiff.nn.skip import SkipSite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FILE", "SkipSearchOptions", "parser", "print_table", "run"]
+__all__ = ["SkipSearchOptions", "parser", "print_table", "run"]
 
 Number = TypeVar("Number", int, float)
-Setting = dict[str, str | int | float]
-
-FILE = "skip.json"
 COLUMNS = ("sampler", "steps", "calls", "seeds", "rho_bottom", "distance", "standard_error", "gain", "gain_error")
 
 
@@ -114,7 +111,7 @@ def run(args: jsonargparse.Namespace) -> None:
     options = SkipSearchOptions(**{entry.name: args[entry.name] for entry in fields(SkipSearchOptions)})
     target = _target(args.model, options)
     weights = weights_hash(find_model(args.model))
-    earlier = _settings(target, weights)
+    earlier = SkipSetting.read(target, weights)
     picture = None if options.plot is None else Picture(options.plot)
     maker = FeatureMaker.load(args.model, options.classifier)
     schedule = over_sigma(options.sigma, maker.info.preconditioning)
@@ -136,7 +133,8 @@ def run(args: jsonargparse.Namespace) -> None:
     if picture is not None:
         with picture.panels(len(options.names)) as axes:
             _draw(axes, curves, floor)
-    _write_settings(target, [*earlier, *(_setting(curve, options, weights) for curve in curves)])
+    found = [curve.setting(site=options.site, sigma=options.sigma, n=options.n, weights=weights) for curve in curves]
+    SkipSetting.write(target, [*earlier, *found])
     print_table(curves, floor)
     print(target)
 
@@ -153,43 +151,6 @@ def _target(model: str | None, options: SkipSearchOptions) -> Path:
     if options.out is None and model is None:
         raise InputError("out: expected a file, since the shipped model's folder belongs to the package, got none")
     return options.out or find_model(model) / FILE
-
-
-def _settings(path: Path, weights: str) -> list[Setting]:
-    """What earlier searches found for the same weights."""
-    if not path.exists():
-        return []
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        return [setting for setting in found if setting["weights"] == weights]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected what skip-search writes, got something else ({error})") from error
-
-
-def _setting(curve: SkipCurve, options: SkipSearchOptions, weights: str) -> Setting:
-    distance = curve.tuned if curve.helps else curve.plain
-    return {
-        "sampler": curve.sampler,
-        "steps": curve.steps,
-        "calls": curve.calls,
-        "rho_bottom": curve.chosen,
-        "rho_top": PLAIN,
-        "site": options.site,
-        "sigma": options.sigma,
-        "distance": distance.value,
-        "plain_distance": curve.plain.value,
-        "standard_error": distance.standard_error,
-        "gain_error": curve.gain.standard_error,
-        "n": options.n,
-        "weights": weights,
-    }
-
-
-def _write_settings(path: Path, settings: Sequence[Setting]) -> None:
-    """One for each sampler and number of steps, the latest."""
-    latest = {(setting["sampler"], setting["steps"]): setting for setting in settings}
-    with replacing(path) as staged:
-        staged.write_text(json.dumps({"settings": list(latest.values())}, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_curves(path: Path, curves: Sequence[SkipCurve], count: int) -> None:

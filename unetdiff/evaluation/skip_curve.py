@@ -11,6 +11,7 @@ import samplers
 from unetdiff.evaluation.distances import Distance, Estimate
 from unetdiff.evaluation.generated import FeatureMaker, Rows, content_key, kept
 from unetdiff.evaluation.skip_search import PLAIN, best, rho_curve
+from unetdiff.evaluation.skip_settings import SkipSetting
 from unetdiff.nn.skip import SkipSite
 from unetdiff.plain import to_plain
 from unetdiff.skips import Linear, OverSigma, skip_tuned
@@ -54,6 +55,25 @@ class SkipCurve:
     def chosen(self) -> float:
         """The rho_bottom to sample with: 1 unless another one helps."""
         return self.least if self.helps else PLAIN
+
+    def setting(self, *, site: SkipSite, sigma: str, n: int, weights: str) -> SkipSetting:
+        """To sample with, when the factors acted there and at these noise levels, on `n` images of a model."""
+        distance = self.tuned if self.helps else self.plain
+        return SkipSetting(
+            sampler=self.sampler,
+            steps=self.steps,
+            calls=self.calls,
+            rho_bottom=self.chosen,
+            rho_top=PLAIN,
+            site=site,
+            sigma=sigma,
+            distance=distance.value,
+            plain_distance=self.plain.value,
+            standard_error=distance.standard_error,
+            gain_error=self.gain.standard_error,
+            n=n,
+            weights=weights,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,11 @@ from unetdiff.cli.recipe.number_list import read_numbers
 from unetdiff.cli.skip_schedule import over_sigma
 from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
+from unetdiff.evaluation.skip_settings import FILE, SkipSetting
 from unetdiff.plain import require
 from unetdiff.preconditioning import EDM
-from unetdiff.weight_source import read_json
 
-__all__ = ["SKIP_FILE", "SkipOptions"]
-
-SKIP_FILE = "skip.json"
-"""In a model folder: the best settings that `unetdiff skip-search` found."""
+__all__ = ["SkipOptions"]
 
 FACTORS = "auto, RHO_BOTTOM, RHO_BOTTOM:RHO_TOP, or a factor for each skip with commas between"
 
@@ -76,18 +73,16 @@ class SkipOptions:
         """
         if self.skip != "auto":
             return self
-        file = model.folder / SKIP_FILE
+        file = model.folder / FILE
         if not file.is_file():
             raise InputError(f"skip: {file} expected, which `unetdiff skip-search` writes, got nothing of that name")
-        wanted = {"sampler": sampler, "weights": model.weights}
-        found = [setting for setting in read_json(file)["settings"] if wanted.items() <= setting.items()]
+        found = [setting for setting in SkipSetting.read(file, model.weights) if setting.sampler == sampler]
         if not found:
             raise InputError(
                 f"skip: settings for the sampler {sampler} and the weights {model.weights} expected in {file}, got none"
             )
-        best = min(found, key=lambda setting: abs(setting["calls"] - calls))
-        ends = f"{best['rho_bottom']}:{best['rho_top']}"
-        return replace(self, skip=ends, skip_site=best["site"], skip_sigma=best["sigma"])
+        best = min(found, key=lambda setting: abs(setting.calls - calls))
+        return replace(self, skip=f"{best.rho_bottom}:{best.rho_top}", skip_site=best.site, skip_sigma=best.sigma)
 
     def _over_skips(self) -> skips.OverSkips | None:
         schedule: skips.OverSkips
