@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 PARALLEL := --numprocesses auto --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-fast check format benchmark clean
+.PHONY: help demo test test-fast check format benchmark results clean
 
 help:
 	@echo "make demo       sample a labelled grid from the model that comes with the package"
 	@echo "make test       run every test;  make test-fast  leaves the slow ones out"
 	@echo "make check      format, lint, types, import contracts, tests"
 	@echo "make benchmark  speed against diffusers, same weights: minutes on an idle machine"
+	@echo "make results    measure again what docs/results.md says: hours, and it goes on where it was stopped"
 	@echo "make format     put the code into the format that check expects"
 	@echo "make clean      remove $(VENV) and caches"
 
@@ -39,6 +40,9 @@ format: $(VENV)/installed-dev
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.unet --out benchmark.json
 	$(BIN)/python -m benchmarks.data_loading
+
+results: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.results
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -5,8 +5,8 @@
 
 The first command makes networks (`benchmarks.pruned_networks`), features of images of each, with the same seeds for
 all, and their output loss on test images: mean |F_pruned - F_whole|^2 (LAPTOP-style, after Zhang et al. 2024). All of
-it is kept in the folder, the most telling first, and a run that was stopped goes on. The second prints and draws what
-is there.
+it is kept in a folder named by a hash of the model inside the given one, the most telling first, and a run that was
+stopped goes on. The second prints and draws what is there.
 """
 
 import json
@@ -27,7 +27,7 @@ from benchmarks.sampler_quality import steps
 from unetdiff.atomic import replacing
 from unetdiff.cli.prune.additivity_report import AdditivityReport
 from unetdiff.denoiser import Denoiser
-from unetdiff.evaluation.generated import FeatureMaker, Rows, kept
+from unetdiff.evaluation.generated import FeatureMaker, Rows, content_key, kept
 from unetdiff.model_folder import find_model
 from unetdiff.plain import from_plain, to_plain
 from unetdiff.prune.additivity import joint_losses, measure_additivity, random_subsets
@@ -126,7 +126,7 @@ def order(keeps: Sequence[float], seeds: int) -> list[Case]:
 
 
 def parser() -> jsonargparse.ArgumentParser:
-    """What to make; a folder holds one model, calibration set and distillation, but any sampler."""
+    """What to make; a folder holds one calibration set and distillation, but any model and sampler."""
     result = jsonargparse.ArgumentParser(description="Quality of pruned models by how their parts were chosen.")
     result.add_argument("--folder", type=Path, default=Path("pruned"))
     result.add_argument("--model", help="model folder; without it the shipped model")
@@ -147,11 +147,12 @@ def parser() -> jsonargparse.ArgumentParser:
 
 def study(options: jsonargparse.Namespace) -> Study:
     """As the options say."""
+    maker = FeatureMaker.load(options.model)
     networks = Networks(
-        folder=options.folder,
+        folder=options.folder / content_key(maker.content()),
         source=REAL_IMAGES,
         teacher=find_model(options.model),
-        maker=FeatureMaker.load(options.model),
+        maker=maker,
         calibration=options.calibration,
         steps=options.steps,
         batch_size=options.batch,
@@ -164,7 +165,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make what is missing, or print the table."""
     options = parser().parse_args(argv)
     work, cases = study(options), order(options.keeps, options.seeds)
-    additivity = options.folder / "additivity.txt"
+    folder = work.networks.folder
+    additivity = folder / "additivity.txt"
     if not options.table:
         work.fill(cases)
         if options.additivity and not additivity.exists():
@@ -173,8 +175,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 staged.write_text(report.text() + "\n", encoding="utf-8")
         return
     rows, whole, maker = work.rows(cases), work.whole(), work.networks.maker
-    test = maker.real("test", REAL_IMAGES, options.folder)
-    print(table(rows, whole, test, maker.real("train", REAL_IMAGES, options.folder, options.images)))
+    test = maker.real("test", REAL_IMAGES, folder)
+    print(table(rows, whole, test, maker.real("train", REAL_IMAGES, folder, options.images)))
     if options.plot is not None:
         draw(rows, whole, test, options.plot)
     print(

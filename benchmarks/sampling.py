@@ -165,7 +165,7 @@ def caching(denoiser: Denoiser, options: Options) -> None:
             made[setting].append(setting.images(denoiser, seeds))
             times.append((time.perf_counter() - began) / len(seeds))
     for skip in options.skips:
-        print(f"a cached call at {skip}: {cached_share(denoiser.unet, skip):.1%} of a full call's operations")
+        print(f"a cached call at {skip}: {cached_share(denoiser.unet, skip):.1%} of a full call's operations\n")
     print(f"the classifier knows {accuracy:.1%} of real images; rms: of the difference to Heun's 18 steps\n")
     print(f"| {options.sampler}, steps | interval | skip | full calls | images/s | class consistency | rms |")
     print("|--:|--:|---|--:|--:|--:|--:|")

@@ -1,0 +1,83 @@
+"""The parts of docs/results.md that commands print: what `benchmarks.results` runs, in the order of the page."""
+
+from dataclasses import dataclass
+
+__all__ = ["PARTS", "Part"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Commands that are run one after the other; what the last one prints is shown.
+
+    Attributes:
+        name: As the page has it in `<!-- part NAME -->`.
+        commands: Each goes on where it was stopped, or is short.
+        hours: That they take on two cores, roughly.
+        shipped: Whether they measure the shipped model, so that another one makes them out of date.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    hours: float
+    shipped: bool = True
+
+
+PARTS = (
+    Part(name="scale", commands=("python -m benchmarks.distance_scale --folder results/features",), hours=0.1),
+    Part(name="speed", commands=("python -m benchmarks.unet --rounds 7",), hours=0.6, shipped=False),
+    Part(
+        name="speed-eager",
+        commands=("python -m benchmarks.unet --rounds 15 --batches 8 --eager_only",),
+        hours=0.1,
+        shipped=False,
+    ),
+    Part(name="parity", commands=("python -m benchmarks.pretrained parity",), hours=0.1, shipped=False),
+    Part(
+        name="pretrained-load",
+        commands=("python -m benchmarks.pretrained load --rounds 3",),
+        hours=0.1,
+        shipped=False,
+    ),
+    Part(
+        name="pretrained-forward",
+        commands=("python -m benchmarks.pretrained forward --rounds 5",),
+        hours=0.1,
+        shipped=False,
+    ),
+    Part(
+        name="skip-tuning",
+        commands=(
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[heun,unipc]"'
+            ' --calls "[5,7,9,13]" --rhos "[1,0.95,0.9,0.8,0.7,0.6,0.5]"',
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[unipc]" --calls "[19]"'
+            ' --rhos "[1,0.95,0.9,0.8,0.7,0.6,0.5]"',
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[dpmpp-2m]" --calls "[5,7,9]"'
+            ' --rhos "[1,0.95,0.9,0.8]"',
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[dpmpp-2m]" --calls "[13,19]"'
+            ' --rhos "[1,0.95,0.9]"',
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[heun]" --calls "[19]"'
+            ' --rhos "[1,0.95,0.9,0.8]"',
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[dpmpp-2m,heun]"'
+            ' --calls "[35]" --rhos "[1,0.95]"',
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[unipc]" --calls "[35]"'
+            ' --rhos "[1,0.9]"',
+            'python -m benchmarks.sampler_quality --folder results/features --samplers "[euler]" --calls "[5]"'
+            ' --rhos "[1]"',
+            "python -m benchmarks.sampler_quality --folder results/features --table --plot docs/images/skip-tuning.png"
+            " --settings unetdiff/assets/fashion-mnist/skip.json",
+        ),
+        hours=25,
+    ),
+    Part(name="extraction", commands=("python -m benchmarks.features",), hours=0.2),
+    Part(name="scoring", commands=("python -m benchmarks.pruning --threads 1",), hours=0.4),
+    Part(name="caching", commands=('python -m benchmarks.sampling --parts "[caching]"',), hours=0.3),
+    Part(
+        name="overhead",
+        commands=('python -m benchmarks.sampling --parts "[overhead]" --rounds 7 --threads 1',),
+        hours=0.2,
+    ),
+    Part(name="training", commands=("python -m benchmarks.training --rounds 20",), hours=0.1, shipped=False),
+    Part(name="checkpointing", commands=("python -m benchmarks.checkpointing",), hours=0.1, shipped=False),
+    Part(name="data-loading", commands=("python -m benchmarks.data_loading",), hours=0.02, shipped=False),
+    Part(name="exactness", commands=('python -m benchmarks.sampling --parts "[exactness]"',), hours=0.1),
+)
