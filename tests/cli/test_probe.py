@@ -14,6 +14,7 @@ from unetdiff.cli.probe import ProbeOptions
 from unetdiff.features.manifest import Manifest
 from unetdiff.features.store_writer import StoreWriter
 from unetdiff.probes.catalogue import PROBES
+from unetdiff.probes.labelled import LabelledFeatures
 
 
 @pytest.fixture
@@ -39,6 +40,17 @@ def test_table_best_cell_and_floor(store, capsys):
     assert "mid_block.resnets.0    0.1  1.000 (1.000)  1.000 (1.000)" in out
     assert "best linear: mid_block.resnets.0 at sigma 0.1, test 1.0000, held out 1.0000, rate 0.001" in out
     assert "most frequent class: 0.3333" in out
+
+
+def test_of_one_probe_noise_levels_are_columns(store, capsys):
+    assert main(["probe", str(store), "--head", "knn"]) == 0
+    head, row, *_ = capsys.readouterr().out.splitlines()
+    clear, noisy = (cell.sigma for cell in LabelledFeatures.open(store).cells)
+    assert head.split() == ["knn", "of", "sigma", f"{clear:g}", "sigma", f"{noisy:g}"]
+    node, *accuracies = row.split()
+    assert node == "mid_block.resnets.0"
+    assert accuracies[:2] == ["1.000", "(1.000)"]
+    assert float(accuracies[2]) < 1
 
 
 def test_csv_and_json_say_the_same(store, tmp_path, capsys):

@@ -16,15 +16,23 @@ COLUMNS = ("network", "probe", "shots", "node", "sigma", "held_out", "test", "de
 
 
 def print_results(results: Sequence[Result]) -> None:
-    """A row for every cell, a column for every probe."""
-    heads = list(dict.fromkeys(_head(result) for result in results))
-    found = {(result.cells, _head(result)): result for result in results}
-    rows = [["node", "sigma", *heads]]
-    for cells in dict.fromkeys(result.cells for result in results):
-        tap, sigma = _place(cells)
-        rows.append([tap, sigma, *(_accuracies(found.get((cells, head))) for head in heads)])
-    print(table(rows, left_aligned=[0]))
+    """Of one probe a row for every node and a column for every noise level, of several a row for every cell."""
+    print(_by_noise(results) if len(set(map(_head, results))) == 1 else _by_probe(results))
     print("test accuracy (in brackets that on held-out training images, on which choices are made)\n")
+
+
+def _by_noise(results: Sequence[Result]) -> str:
+    found = {_place(result.cells): _accuracies(result) for result in results}
+    taps, sigmas = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
+    rows = [[tap, *(found.get((tap, sigma), "") for sigma in sigmas)] for tap in taps]
+    return table([[f"{_head(results[0])} of", *(f"sigma {sigma}" for sigma in sigmas)], *rows], left_aligned=[0])
+
+
+def _by_probe(results: Sequence[Result]) -> str:
+    found = {(_place(result.cells), _head(result)): _accuracies(result) for result in results}
+    places, heads = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
+    rows = [[*place, *(found.get((place, head), "") for head in heads)] for place in places]
+    return table([["node", "sigma", *heads], *rows], left_aligned=[0])
 
 
 def print_best(results: Sequence[Result], floor: float) -> None:
@@ -94,9 +102,7 @@ def _sigmas(cells: Sequence[Cell]) -> str:
     return ",".join(f"{sigma:g}" for sigma in sorted({cell.sigma for cell in cells}))
 
 
-def _accuracies(result: Result | None) -> str:
-    if result is None:
-        return ""
+def _accuracies(result: Result) -> str:
     if result.deviation is not None:
         return f"{result.test:.3f} +- {result.deviation:.3f}"
     return f"{result.test:.3f} ({result.validation or 0:.3f})"
