@@ -69,6 +69,11 @@ PARTS = (
         hours=25,
     ),
     Part(name="extraction", commands=("python -m benchmarks.features",), hours=0.2),
+    Part(
+        name="sweep",
+        commands=("unetdiff sweep fashion-mnist --pool 2 --out results/sweep --plot docs/images/sweep.png",),
+        hours=1.5,
+    ),
     Part(name="scoring", commands=("python -m benchmarks.pruning --threads 1",), hours=0.4),
     Part(name="caching", commands=('python -m benchmarks.sampling --parts "[caching]"',), hours=0.3),
     Part(
