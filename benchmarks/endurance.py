@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the footprints and how fast memory grows."""
     options = Options(**parser().parse_args(argv).as_dict())
     if options.quick:
-        options = replace(options, calls=20, warmup=10, points=3)
+        options = replace(options, calls=10, warmup=8, points=2)
     torch.set_num_threads(options.threads)
     denoiser, info = load_model(None)
     points = np.linspace(options.warmup or 1, options.calls, options.points).round().astype(int).tolist()

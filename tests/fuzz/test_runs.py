@@ -48,11 +48,14 @@ class Run:
         return [tensor for tensors in self.state.tensors().values() for tensor in tensors.values()]
 
     def restore(self):
-        """Where it goes on from, after all that it had is forgotten."""
+        """Where it goes on from, after all that it had is forgotten; or what is said instead."""
         self.fill(0)
-        return restore_newest(
-            starting_points(self.folder, "auto"), lambda path: checkpoint.restore(path, self.state, IDENTITY)
-        )
+        try:
+            return restore_newest(
+                starting_points(self.folder, "auto"), lambda path: checkpoint.restore(path, self.state, IDENTITY)
+            )
+        except InputError as error:
+            return str(error)
 
 
 @pytest.fixture(scope="module")
@@ -61,29 +64,28 @@ def run(tmp_path_factory):
         yield Run(tmp_path_factory.mktemp("checkpoints"))
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(["state.json", "weights.safetensors", "ema.safetensors", "optimizer.safetensors"]),
     damage=damages,
 )
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, name, damage):
     with torch.no_grad(), damaged(run.newest / name, damage):
-        try:
-            start = run.restore()
-        except InputError as error:  # it says that it is of another run
+        found = run.restore()
+        if isinstance(found, str):
             assert name == "state.json"
-            assert f"{run.newest} belongs to another run" in str(error)
+            assert f"{run.newest} belongs to another run" in found
             assert run.state.step == 0
         else:
-            assert [name in reason for reason in start.damaged.values()] == [True] * (start.checkpoint != run.newest)
-            assert run.state.step == checkpoint.step_of(start.checkpoint)
+            assert [name in reason for reason in found.damaged.values()] == [True] * (found.checkpoint != run.newest)
+            assert run.state.step == checkpoint.step_of(found.checkpoint)
         assert all((tensor == run.state.step).all() for tensor in run.tensors())
 
 
 RECORDS = [json.dumps({"kind": "train", "step": step, "loss": 0.25, "lr": 1e-3}) + "\n" for step in range(10, 70, 10)]
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(damage=damages)
 def test_a_damaged_log_loses_the_lines_that_are_hit(tmp_path_factory, damage):
     path = tmp_path_factory.getbasetemp() / "metrics.jsonl"
@@ -112,11 +114,13 @@ def run_config(tmp_path_factory):
 def test_a_damaged_configuration_is_read_or_refused_by_name(run_config, damage):
     options = parser()
     options.exit_on_error = False
+    said = str(run_config)
     with damaged(run_config, damage):
         try:
             train_config(options.parse_args(["--config", str(run_config)]))
         except InputError as error:
-            assert str(run_config) in str(error)
+            said = str(error)
+    assert str(run_config) in said
 
 
 @pytest.mark.parametrize(
