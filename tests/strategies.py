@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-__all__ = ["Damage", "damaged", "damages"]
+__all__ = ["Damage", "damaged", "damages", "slips"]
 
 NPY_HEADER = 128
 
@@ -36,6 +36,11 @@ damages = st.builds(
     place=st.floats(0, 1, exclude_max=True),
     value=st.integers(1, 255),
 )
+
+slips = st.builds(
+    Damage, kind=st.just("flipped"), place=st.floats(0, 1, exclude_max=True), value=st.sampled_from([1, 2, 4])
+)
+"""A letter for another, a digit for another: text stays text."""
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.strategies import Damage, damaged, damages
+from tests.strategies import Damage, damaged, damages, slips
 from unetdiff.cli.main import main
 from unetdiff.cli.train import parser, train_config, write_config
 from unetdiff.config import LevelConfig, ResnetConfig, UNetConfig
@@ -67,7 +67,7 @@ def run(tmp_path_factory):
 @settings(max_examples=60)
 @given(
     name=st.sampled_from(["state.json", "weights.safetensors", "ema.safetensors", "optimizer.safetensors"]),
-    damage=damages,
+    damage=damages | slips,
 )
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, name, damage):
     with torch.no_grad(), damaged(run.newest / name, damage):
@@ -86,7 +86,7 @@ RECORDS = [json.dumps({"kind": "train", "step": step, "loss": 0.25, "lr": 1e-3})
 
 
 @settings(max_examples=40)
-@given(damage=damages)
+@given(damage=damages | slips)
 def test_a_damaged_log_loses_the_lines_that_are_hit(tmp_path_factory, damage):
     path = tmp_path_factory.getbasetemp() / "metrics.jsonl"
     path.write_text("".join(RECORDS))
@@ -109,7 +109,7 @@ def run_config(tmp_path_factory):
 
 
 @settings(max_examples=12, deadline=None)
-@given(damage=damages)
+@given(damage=damages | slips)
 @example(damage=Damage(kind="flipped", place=0.5, value=0x80))
 def test_a_damaged_configuration_is_read_or_refused_by_name(run_config, damage):
     options = parser()
