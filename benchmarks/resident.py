@@ -12,6 +12,8 @@ import torch
 
 from unetdiff.unet import UNet
 
+__all__ = ["main", "peak", "resident"]
+
 
 @torch.no_grad()
 def main(kind: str, folder: str, work: str) -> None:
@@ -28,8 +30,17 @@ def main(kind: str, folder: str, work: str) -> None:
 
 def peak() -> int:
     """Bytes, on Linux: the high-water mark of this process alone, which rusage mixes with its parent's."""
+    return _status("VmHWM")
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory now, on Linux."""
+    return _status("VmRSS")
+
+
+def _status(field: str) -> int:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) * 1024
+    return int(status[field].split()[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""Hypothesis strategies that several tests share: damage to files."""
+"""What several tests share: damage to files, and strategies that draw it."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-__all__ = ["Damage", "damages"]
+__all__ = ["Damage", "damaged", "damages", "slips"]
+
+NPY_HEADER = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +36,25 @@ damages = st.builds(
     place=st.floats(0, 1, exclude_max=True),
     value=st.integers(1, 255),
 )
+
+slips = st.builds(
+    Damage, kind=st.just("flipped"), place=st.floats(0, 1, exclude_max=True), value=st.sampled_from([1, 2, 4])
+)
+"""A letter for another, a digit for another: text stays text."""
+
+
+@contextmanager
+def damaged(path, damage):
+    """The file is damaged within the block, where it says what its bytes are: other damage no format notices."""
+    content = path.read_bytes()
+    path.write_bytes(damage(content, within=_header(path, content)))
+    try:
+        yield
+    finally:
+        path.write_bytes(content)
+
+
+def _header(path, content):
+    if path.suffix == ".safetensors":
+        return 8 + int.from_bytes(content[:8], "little")
+    return NPY_HEADER if path.suffix == ".npy" else len(content)

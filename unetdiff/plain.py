@@ -25,7 +25,7 @@ def to_plain(value: object) -> dict[str, Any]:
 
 
 def from_plain(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
-    """Build a dataclass from `to_plain`'s form; `path` names the place in messages.
+    """Build a dataclass from `to_plain`'s form; `path` names the place in messages. `Any` takes what comes.
 
     Raises:
         ValueError: an unknown key, a missing one, or a value that a field cannot take; the message names it.
@@ -56,6 +56,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  # a JSON tree
 
 
 def _value(hint: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # any annotation, any JSON value
+    if hint is Any:
+        return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:

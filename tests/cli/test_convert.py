@@ -179,7 +179,7 @@ def test_a_truncated_snapshot_is_refused(snapshot, tmp_path, refused):
     file = snapshot("EDMPrecond", weights, **network)
     file.write_bytes(file.read_bytes()[:-1000])
     message = refused(["convert", "edm", str(file), str(tmp_path / "out")])
-    assert f"{file}: a complete file expected, this one cannot be read: pickle data was truncated" in message
+    assert f"{file}: a complete file expected, this one cannot be read: " in message
     assert not (tmp_path / "out").exists()
 
 

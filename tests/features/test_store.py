@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from tests.manifests import MANIFEST, manifest
 from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
-from unetdiff.features.store import FeatureStore
+from unetdiff.features.store import MANIFEST_KEY, FeatureStore
 from unetdiff.features.store_writer import StoreWriter
 
 LABELS = np.arange(11) % 2
@@ -129,6 +130,39 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         path.write_bytes((tmp_path / "other" / path.name).read_bytes())
     with pytest.raises(InputError, match=f"{path}: a .*file of .*features .*expected"):
         FeatureStore.open(tmp_path / "store")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_file_of_other_rows_of_the_same_store_is_refused(tmp_path, number):
+    written(tmp_path)
+    first, other = (tmp_path / f"features-{one:05d}-of-00003.safetensors" for one in (0, number))
+    other.write_bytes(first.read_bytes())
+    with pytest.raises(InputError, match=f"{other}: a file of the features that the manifest describes expected"):
+        FeatureStore.open(tmp_path)
+
+
+def test_a_file_that_does_not_tell_its_rows_is_read(tmp_path):
+    features = written(tmp_path)
+    for path in tmp_path.glob("features-*"):
+        save_file(load_file(path), path, metadata={MANIFEST_KEY: MANIFEST.key})
+    store = FeatureStore.open(tmp_path)
+    assert all(np.array_equal(store[cell], value) for cell, value in features.items())
+
+
+@pytest.mark.parametrize(
+    ("labels", "key", "words"),
+    [
+        (LABELS, manifest({"seed": 1}).key, "the labels of these images expected, got those of another store"),
+        (LABELS[:-1], MANIFEST.key, r"11 labels expected, got int64 \(10,\)"),
+        (LABELS.astype(float), MANIFEST.key, r"11 labels expected, got float64 \(11,\)"),
+    ],
+    ids=["another store", "fewer", "no integers"],
+)
+def test_other_labels_are_refused(tmp_path, labels, key, words):
+    written(tmp_path)
+    save_file({"labels": labels}, tmp_path / "labels.safetensors", metadata={MANIFEST_KEY: key})
+    with pytest.raises(InputError, match=f"labels.safetensors: {words}"):
+        FeatureStore.open(tmp_path)
 
 
 def test_refusals(tmp_path):

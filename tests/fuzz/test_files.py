@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.manifests import MANIFEST
-from tests.strategies import damages
+from tests.strategies import damaged, damages
 from unetdiff.config import LevelConfig, ResnetConfig, UNetConfig
 from unetdiff.data import PackedDataset
 from unetdiff.errors import InputError
@@ -19,31 +19,19 @@ from unetdiff.model_folder import DataInfo, ModelInfo, load_model, save_model
 from unetdiff.preconditioning import EDM
 from unetdiff.unet import UNet
 
-NPY_HEADER = 128
 SHARD = "features-00000-of-00003.safetensors"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
-def header(path):
-    """Bytes of a file that say what the others are; flips of the others no format notices."""
-    content = path.read_bytes()
-    if path.suffix == ".safetensors":
-        return 8 + int.from_bytes(content[:8], "little")
-    return NPY_HEADER if path.suffix == ".npy" else len(content)
-
-
 def read_damaged(path, damage, read):
-    """What is read from the damaged file, None where it is refused; the file is whole again afterwards."""
-    content = path.read_bytes()
-    path.write_bytes(damage(content, within=header(path)))
-    try:
-        return read()
-    except InputError as error:
-        if path.name not in str(error) and str(path.parent) not in str(error):
-            raise
-        return None
-    finally:
-        path.write_bytes(content)
+    """What is read from the damaged file, None where it is refused."""
+    with damaged(path, damage):
+        try:
+            return read()
+        except InputError as error:
+            if path.name not in str(error) and str(path.parent) not in str(error):
+                raise
+            return None
 
 
 @pytest.fixture(scope="module")

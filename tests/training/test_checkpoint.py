@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from unetdiff.config import LevelConfig
 from unetdiff.errors import InputError
@@ -47,6 +48,18 @@ def test_the_gradient_scale_of_fp16_comes_back(trained, small_run, data):
     other = Trainer(small_run("other"), data)
     other.state.scaler = torch.amp.GradScaler("cpu")
     other.store.restore(path)
+    assert other.state.scaler.get_scale() == 512.0
+
+
+@pytest.mark.parametrize("before", [None, torch.amp.GradScaler("cpu", enabled=False)], ids=["without", "disabled"])
+def test_a_run_may_change_to_fp16(trained, small_run, data, before):
+    saved, _ = trained
+    saved.state.scaler = before
+    path = checkpoint.save(saved.folder.checkpoints, saved.state, saved.identity)
+    other = Trainer(small_run("other"), data)
+    other.state.scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    other.store.restore(path)
+    assert other.state.step == 2
     assert other.state.scaler.get_scale() == 512.0
 
 
@@ -96,6 +109,34 @@ def test_a_damaged_file_is_named_and_nothing_is_restored(trained, small_run, dat
         other.store.restore(path)
     assert torch.equal(other.state.unet.conv_in.weight, before)
     assert other.state.step == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": 3}, "state.json: .*step: expected 2, as the folder says, got 3"),
+        ({"step": "2"}, "state.json: .*step: expected a value of type int"),
+        ({"identity": None}, "state.json: .*identity: expected a mapping"),
+        ({"scaler": {"scale": 2.0}}, "state.json: .*scaler: expected numbers like"),
+    ],
+)
+def test_a_state_that_cannot_be_this_runs_is_damage(trained, change, words):
+    saved, path = trained
+    saved.state.scaler = torch.amp.GradScaler("cpu")
+    facts = json.loads((path / "state.json").read_text())
+    (path / "state.json").write_text(json.dumps({**facts, **change}))
+    with pytest.raises(checkpoint.DamagedCheckpointError, match=words):
+        saved.store.restore(path)
+
+
+@pytest.mark.parametrize("change", [lambda weight: weight[:1], lambda weight: weight.int()], ids=["shape", "type"])
+def test_tensors_of_another_kind_are_damage(trained, change):
+    saved, path = trained
+    weights = load_file(path / "weights.safetensors")
+    weights["conv_in.weight"] = change(weights["conv_in.weight"])
+    save_file(weights, path / "weights.safetensors")
+    with pytest.raises(checkpoint.DamagedCheckpointError, match=r"weights.safetensors: expected the tensors of this"):
+        saved.store.restore(path)
 
 
 def test_a_full_disk_keeps_the_old_checkpoint_and_says_so(trained, monkeypatch):

@@ -30,3 +30,16 @@ def test_a_line_that_a_kill_cut_off_goes(tmp_path):
     path.write_text('{"step": 10}\n{"step": 20, "lo')
     MetricsLog(path, 30).append(Seen(step=40))
     assert [line["step"] for line in lines(path)] == [10, 40]
+
+
+def test_a_damaged_line_goes_and_the_file_as_it_was_is_kept(tmp_path, capsys):
+    path = tmp_path / "metrics.jsonl"
+    damaged = b'{"step": 10}\n\0\0\0\n{"step": 20}\n[1]\n{"step": null}\n{"step": 30, "found": "\xff"}\n{"step": 40}\n'
+    path.write_bytes(damaged)
+    MetricsLog(path, 30)
+    assert [line["step"] for line in lines(path)] == [10, 20]
+    assert (tmp_path / "damaged-metrics.jsonl").read_bytes() == damaged
+    told = (
+        f"{path}: expected a record in every line, got others in 2, 4, 5, 6; kept as {tmp_path}/damaged-metrics.jsonl"
+    )
+    assert capsys.readouterr().err.strip() == told

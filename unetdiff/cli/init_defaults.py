@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from unetdiff.errors import InputError
 from unetdiff.losses import LogNormalObjective, Objective, continuing_objective
 from unetdiff.plain import to_plain
 from unetdiff.training.companions import Companions
@@ -17,7 +18,18 @@ from unetdiff.training.pretrained import Pretrained
 from unetdiff.training.resume import starting_points
 from unetdiff.training.run_folder import RunFolder
 
-__all__ = ["init_defaults"]
+__all__ = ["config_files", "init_defaults"]
+
+KEPT = ("model", "objective", "text", "latents")
+
+
+def config_files(arguments: Sequence[str]) -> list[str]:
+    """The files that options are read from."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", action="append", default=[])
+    files: list[str] = parser.parse_known_args(arguments)[0].config
+    saved = _saved(_chosen(arguments))
+    return files if saved is None else [*files, str(saved)]
 
 
 def init_defaults(arguments: Sequence[str]) -> dict[str, Any]:
@@ -26,21 +38,32 @@ def init_defaults(arguments: Sequence[str]) -> dict[str, Any]:
     A run that goes on has them in its own `config.yaml`, and needs the network that it started from no more.
 
     Raises:
-        InputError: the network cannot be read.
+        InputError: the network, or that `config.yaml`, cannot be read.
     """
     chosen = _chosen(arguments)
     if chosen["init"] is None:
         return {}
-    folder = RunFolder(Path(chosen["out"] or ""))
-    if chosen["out"] and folder.config.is_file() and starting_points(folder.checkpoints, chosen["resume"] or "auto"):
-        saved = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-        kept = {name: saved[name] for name in ("objective", "text", "latents")}
-        return {**_options("model", saved["model"]), **kept}
+    saved = _saved(chosen)
+    if saved is not None:
+        values = _yaml(str(saved))
+        if not values.keys() >= set(KEPT) or not isinstance(values["model"], dict):
+            raise InputError(f"{saved}: expected the options of the run that goes on, got a damaged file")
+        kept = {name: values[name] for name in KEPT}
+        return {**_options("model", kept.pop("model")), **kept}
     source = Pretrained.find(chosen["init"])
     defaults = _options("model", source.config.to_dict()) | to_plain(Companions.find(chosen["init"]))
     if source.preconditioning is not None:
         defaults["objective"] = _spelled(continuing_objective(source.preconditioning))
     return defaults
+
+
+def _saved(chosen: Mapping[str, str | None]) -> Path | None:
+    """The `config.yaml` of a run with `init` that goes on."""
+    if chosen["init"] is None or not chosen["out"]:
+        return None
+    folder = RunFolder(Path(chosen["out"]))
+    goes_on = folder.config.is_file() and starting_points(folder.checkpoints, chosen["resume"] or "auto")
+    return folder.config if goes_on else None
 
 
 def _chosen(arguments: Sequence[str]) -> dict[str, str | None]:

@@ -1,5 +1,6 @@
 """`unetdiff train`: train a U-Net as a configuration says, or go on with a run that was stopped."""
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -9,12 +10,12 @@ from typing import Any
 import jsonargparse
 
 from unetdiff.atomic import replacing
-from unetdiff.cli.init_defaults import init_defaults
+from unetdiff.cli.init_defaults import config_files, init_defaults
 from unetdiff.cli.lora_argument import with_lora_fields
 from unetdiff.cli.preview_grid import PreviewGrid
 from unetdiff.cli.train_plan import plan_text
 from unetdiff.config import UNetConfig
-from unetdiff.errors import user_input
+from unetdiff.errors import InputError
 from unetdiff.plain import to_plain
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.held_out import held_out
@@ -44,10 +45,19 @@ class TrainParser(jsonargparse.ArgumentParser):
         defaults: bool = True,
         **reading: Any,  # noqa: ANN401  # as the library declares it
     ) -> jsonargparse.Namespace:
-        """Read them, whatever the short forms."""
+        """Read them, whatever the short forms.
+
+        Raises:
+            InputError: some cannot be used; the message names the files that options were read from.
+        """
         arguments = self.spelled_out(sys.argv[1:] if args is None else args)
-        self.set_defaults(init_defaults(arguments))
-        return super().parse_args(arguments, namespace=namespace, env=env, defaults=defaults, **reading)
+        try:
+            self.set_defaults(init_defaults(arguments))
+            settings = super().parse_args(arguments, namespace=namespace, env=env, defaults=defaults, **reading)
+            self.validate(settings, skip_unset=False)  # reading alone lets null pass
+        except (argparse.ArgumentError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise _refusal(error, config_files(arguments)) from error
+        return settings
 
 
 def parser(kind: type[TrainParser] = TrainParser) -> jsonargparse.ArgumentParser:
@@ -110,9 +120,11 @@ def train_config(args: jsonargparse.Namespace) -> TrainConfig:
     Raises:
         InputError: a value that its field cannot take.
     """
-    with user_input():
+    try:
         values = config_parser("").instantiate(_settings(args))
         return TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
+    except (TypeError, ValueError) as error:  # null, inside an option that names a class, comes as far as here
+        raise _refusal(error, [str(file) for file in args.get("config") or []]) from error
 
 
 def write_config(path: Path, args: jsonargparse.Namespace) -> None:
@@ -120,6 +132,10 @@ def write_config(path: Path, args: jsonargparse.Namespace) -> None:
     text = config_parser("").dump(_settings(args), skip_unset=False, skip_validation=True)
     with replacing(path) as staged:
         staged.write_text(text, encoding="utf-8")
+
+
+def _refusal(error: Exception, files: Sequence[str]) -> InputError:
+    return InputError(f"{error} (options were read from {', '.join(files)})" if files else str(error))
 
 
 def _settings(args: jsonargparse.Namespace) -> jsonargparse.Namespace:

@@ -20,7 +20,7 @@ from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
 from unetdiff.features.manifest import Manifest
 
-__all__ = ["LABELS", "MANIFEST_KEY", "FeatureStore", "Rows", "Shard", "Values", "tensor_name"]
+__all__ = ["LABELS", "MANIFEST_KEY", "FeatureStore", "Rows", "Shard", "Values", "shard_key", "tensor_name"]
 
 LABELS = "labels.safetensors"
 MANIFEST_KEY = "manifest"
@@ -136,10 +136,12 @@ class Shard:
         """
         try:
             with safe_open(path, framework="np") as file:
-                key, names = (file.metadata() or {}).get(MANIFEST_KEY), set(file.keys())
+                key = (file.metadata() or {}).get(MANIFEST_KEY)
+                shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: a complete file of features expected, this one is damaged: {error}") from error
-        if key != manifest.key or names != set(map(tensor_name, manifest.cells)):
+        expected = {tensor_name(cell): (len(rows), *shape) for cell, shape in manifest.row_shapes.items()}
+        if key not in (shard_key(manifest, rows), manifest.key) or shapes != expected:  # files once told no rows
             raise InputError(f"{path}: a file of the features that the manifest describes expected, got one of others")
         return cls(path=path, rows=rows, manifest=manifest)
 
@@ -173,6 +175,11 @@ class Shard:
         return {name: 8 + length + facts["data_offsets"][0] for name, facts in header.items() if name[:2] != "__"}
 
 
+def shard_key(manifest: Manifest, rows: range) -> str:
+    """What a file of these rows carries."""
+    return f"{manifest.key}/{rows.start}"
+
+
 def tensor_name(cell: Cell) -> str:
     """Of a cell's features in a file."""
     return f"{cell.sigma!r}/{cell.tap}"
@@ -184,9 +191,12 @@ def _read_labels(folder: Path, manifest: Manifest) -> NDArray[np.int64] | None:
         return None
     try:
         with safe_open(path, framework="np") as file:
+            key = (file.metadata() or {}).get(MANIFEST_KEY)
             labels: NDArray[np.int64] = file.get_tensor("labels")
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: labels of the images expected, got a damaged file or none: {error}") from error
-    if labels.shape != (manifest.images,):
-        raise InputError(f"{path}: {manifest.images} labels expected, got {labels.shape}")
+    if key != manifest.key:
+        raise InputError(f"{path}: the labels of these images expected, got those of another store")
+    if labels.shape != (manifest.images,) or labels.dtype != np.int64:
+        raise InputError(f"{path}: {manifest.images} labels expected, got {labels.dtype} {labels.shape}")
     return labels

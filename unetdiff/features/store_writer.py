@@ -11,7 +11,7 @@ from unetdiff.atomic import replacing
 from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
 from unetdiff.features.manifest import FILE, Manifest
-from unetdiff.features.store import LABELS, MANIFEST_KEY, Values, tensor_name
+from unetdiff.features.store import LABELS, MANIFEST_KEY, Values, shard_key, tensor_name
 
 __all__ = ["StoreWriter"]
 
@@ -39,7 +39,7 @@ class StoreWriter:
         if (self.folder / FILE).is_file():
             return
         if labels is not None:
-            _save(self.folder / LABELS, {"labels": labels}, self.manifest)
+            _save(self.folder / LABELS, {"labels": labels}, self.manifest.key)
         self.manifest.write(self.folder)
 
     @property
@@ -49,15 +49,19 @@ class StoreWriter:
 
     def write(self, name: str, features: Mapping[Cell, Values]) -> None:
         """Write the file of this name: (rows, ...) for each cell."""
-        rows, dtype = len(self.manifest.shards[name]), np.dtype(self.manifest.settings.dtype)
+        rows, dtype = self.manifest.shards[name], np.dtype(self.manifest.settings.dtype)
         for cell, shape in self.manifest.row_shapes.items():
             got = features[cell]
-            if got.shape != (rows, *shape) or got.dtype != dtype:
-                raise InputError(f"{cell}: expected {dtype} {(rows, *shape)}, got {got.dtype} {got.shape}")
-        _save(self.folder / name, {tensor_name(cell): value for cell, value in features.items()}, self.manifest)
+            if got.shape != (len(rows), *shape) or got.dtype != dtype:
+                raise InputError(f"{cell}: expected {dtype} {(len(rows), *shape)}, got {got.dtype} {got.shape}")
+        _save(
+            self.folder / name,
+            {tensor_name(cell): value for cell, value in features.items()},
+            shard_key(self.manifest, rows),
+        )
 
 
-def _save(path: Path, tensors: Mapping[str, NDArray[np.generic]], manifest: Manifest) -> None:
+def _save(path: Path, tensors: Mapping[str, NDArray[np.generic]], key: str) -> None:
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with replacing(path) as staged:
-        save_file(contiguous, staged, metadata={MANIFEST_KEY: manifest.key})
+        save_file(contiguous, staged, metadata={MANIFEST_KEY: key})

@@ -15,6 +15,9 @@ from unetdiff.plain import from_plain, require
 
 __all__ = ["DhariwalUNet", "EDMNetwork", "SongUNet", "edm_network"]
 
+MOST_BLOCKS = 100
+"""Of a level; a file may ask for billions, and each is an object."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EDMNetwork(ABC):
@@ -34,6 +37,7 @@ class EDMNetwork(ABC):
 
     def __post_init__(self) -> None:
         require(len(self.channel_mult) >= 1, "network.channel_mult", "one factor for each level", self.channel_mult)
+        require(1 <= self.num_blocks <= MOST_BLOCKS, "network.num_blocks", f"1 to {MOST_BLOCKS}", self.num_blocks)
 
     @abstractmethod
     def unet_config(self, variance_channels: int = 0) -> UNetConfig:

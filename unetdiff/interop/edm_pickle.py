@@ -19,6 +19,7 @@ from unetdiff.interop.edm_network import edm_network
 from unetdiff.interop.edm_wrapper import edm_wrapper
 from unetdiff.interop.unpickling import NAMES, Remembered, read_pickle
 from unetdiff.model_info import JSON
+from unetdiff.plain import require
 from unetdiff.preconditioning import Preconditioning
 
 __all__ = ["read_edm_config", "read_edm_snapshot"]
@@ -84,7 +85,7 @@ def _refusing(path: Path) -> Iterator[None]:
     """Say of which file it is that a pickle has another structure, or an argument no place here."""
     try:
         yield
-    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
         raise InputError(
             f"{path}: a snapshot of EDM with its network under 'ema' expected, got another pickle"
         ) from error
@@ -92,13 +93,15 @@ def _refusing(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from error
 
 
-def _tensors(module: Remembered, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+def _tensors(network: Remembered) -> Iterator[tuple[str, Tensor]]:
     """The state dict of a module from the attributes that torch gives it."""
-    state = module.state
-    passing = state.get("_non_persistent_buffers_set", set())
-    for name, tensor in {**state["_parameters"], **state["_buffers"]}.items():
-        if isinstance(tensor, Tensor) and name not in passing:
-            yield f"{prefix}{name}", tensor
-    for name, child in state["_modules"].items():
-        if child is not None:
-            yield from _tensors(child, f"{prefix}{name}.")
+    places, seen = [("", network)], set()
+    for prefix, module in places:  # those inside join the list
+        require(id(module) not in seen, "ema", "every module in one place", f"one of several at {prefix[:50]}")
+        seen.add(id(module))
+        state = module.state
+        passing = state.get("_non_persistent_buffers_set", set())
+        for name, tensor in {**state["_parameters"], **state["_buffers"]}.items():
+            if isinstance(tensor, Tensor) and name not in passing:
+                yield f"{prefix}{name}", tensor
+        places += [(f"{prefix}{name}.", child) for name, child in state["_modules"].items() if child is not None]

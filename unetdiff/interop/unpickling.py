@@ -6,8 +6,12 @@ imported, and a name in the table stands for a container, for a tensor's numbers
 
 import copyreg
 import io
+import math
 import pickle
 import re
+import reprlib
+import struct
+import textwrap
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +25,7 @@ from torch import Tensor
 from torch.storage import TypedStorage
 
 from unetdiff.errors import InputError
+from unetdiff.interop.pickle_limits import require_modest
 
 __all__ = ["NAMES", "Remembered", "read_checkpoint", "read_pickle"]
 
@@ -36,6 +41,7 @@ _DAMAGED = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 
@@ -59,6 +65,8 @@ def _storage(payload: bytes) -> Tensor:
 
 
 def _tensor(flat: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Tensor:
+    if math.prod(size) > flat.numel():  # a step of 0 would make any number of them
+        raise ValueError(f"a tensor of shape {size} in a storage of {flat.numel()} numbers")
     return flat.as_strided(size, stride, offset)
 
 
@@ -92,7 +100,7 @@ class _Reader(pickle.Unpickler):
         return partial(meaning) if isinstance(meaning, FunctionType) else meaning
 
     def persistent_load(self, key: object) -> NoReturn:
-        raise InputError(f"every object inside the file expected, got the persistent id {key!r}")
+        raise InputError(f"every object inside the file expected, got the persistent id {reprlib.repr(key)}")
 
 
 def read_pickle(path: Path, names: Mapping[tuple[str, str], object]) -> Any:  # noqa: ANN401  # whatever was pickled
@@ -104,6 +112,8 @@ def read_pickle(path: Path, names: Mapping[tuple[str, str], object]) -> Any:  # 
     """
     copyreg.clear_extension_cache()  # what this process has in it would be handed out without asking find_class
     with _refusing(path), path.open("rb") as file:
+        require_modest(file)
+        file.seek(0)
         return _Reader(file, names).load()
 
 
@@ -137,5 +147,5 @@ def _refusing(path: Path) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except _DAMAGED as error:
-        reason = str(error) or type(error).__name__
+        reason = textwrap.shorten(str(error) or type(error).__name__, 200)
         raise InputError(f"{path}: a complete file expected, this one cannot be read: {reason}") from error

@@ -9,7 +9,6 @@
 No random state is among it: all noise is keyed on the step. A folder appears by one rename: one that exists is whole.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from unetdiff.atomic import replacing_folder
 from unetdiff.errors import InputError
 from unetdiff.losses import LogVariance
 from unetdiff.training.averages import AveragedWeights
+from unetdiff.training.checkpoint_facts import CheckpointFacts
 from unetdiff.training.identity import differences
 from unetdiff.training.network import learned_tensors
 from unetdiff.training.optimizer import optimizer_numbers, optimizer_tensors, restore_optimizer_numbers
@@ -38,7 +38,7 @@ PREFIX = "step-"
 
 
 class DamagedCheckpointError(InputError):
-    """A file of a checkpoint is missing or cut off, or the weights are not finite."""
+    """A file of a checkpoint is missing or damaged, or the weights are not finite."""
 
 
 @dataclass
@@ -85,18 +85,18 @@ def save(folder: Path, state: TrainingState, identity: Mapping[str, Any]) -> Pat
         OSError, SafetensorError: the disk is full or refuses; what was there before stays as it was.
     """
     checkpoint = folder / f"{PREFIX}{state.step:07d}"
-    facts = {
-        "step": state.step,
-        "seconds": state.seconds,
-        "optimizer": optimizer_numbers(state.optimizer),
-        "scaler": None if state.scaler is None else state.scaler.state_dict(),
-        "versions": {"unetdiff": __version__, "torch": torch.__version__},
-        "identity": identity,
-    }
+    facts = CheckpointFacts(
+        step=state.step,
+        seconds=state.seconds,
+        optimizer=optimizer_numbers(state.optimizer),
+        scaler=None if state.scaler is None else state.scaler.state_dict(),
+        versions={"unetdiff": __version__, "torch": torch.__version__},
+        identity=identity,
+    )
     with replacing_folder(checkpoint) as staged:
         for name, tensors in state.tensors().items():
             save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, staged / name)
-        (staged / "state.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        facts.write(staged / "state.json")
     return checkpoint
 
 
@@ -107,8 +107,8 @@ def restore(checkpoint: Path, state: TrainingState, identity: Mapping[str, Any])
         DamagedCheckpointError: a file is missing or damaged; `state` is as it was.
         InputError: the checkpoint is of a run that differs in its identity.
     """
-    facts = _read_facts(checkpoint / "state.json")
-    different = differences(facts["identity"], identity)
+    facts = _read_facts(checkpoint, state.scaler)
+    different = differences(facts.identity, identity)
     if different:
         raise InputError(
             f"{checkpoint} belongs to another run: {'; '.join(different)}; choose another out, or restore it"
@@ -120,10 +120,10 @@ def restore(checkpoint: Path, state: TrainingState, identity: Mapping[str, Any])
     for name, tensors in state.tensors().items():
         for key, tensor in tensors.items():
             tensor.copy_(stored[name][key])  # in place: memory formats stay
-    restore_optimizer_numbers(state.optimizer, facts.get("optimizer", {}))
-    if state.scaler is not None:
-        state.scaler.load_state_dict(facts["scaler"])
-    state.step, state.seconds = facts["step"], facts["seconds"]
+    restore_optimizer_numbers(state.optimizer, facts.optimizer)
+    if state.scaler is not None and facts.scaler:  # none where the run has not been in fp16
+        state.scaler.load_state_dict(dict(facts.scaler))
+    state.step, state.seconds = facts.step, facts.seconds
 
 
 def prune(folder: Path, keep: int) -> None:
@@ -132,12 +132,12 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(checkpoint.replace(checkpoint.with_name(f".tmp-{checkpoint.name}")))
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
+def _read_facts(checkpoint: Path, scaler: GradScaler | None) -> CheckpointFacts:
+    path = checkpoint / "state.json"
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return CheckpointFacts.read(path, step_of(checkpoint), {} if scaler is None else scaler.state_dict())
     except (OSError, ValueError) as error:
         raise DamagedCheckpointError(f"{path}: expected the state of a checkpoint, got: {error}") from error
-    return facts
 
 
 def _read_tensors(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -145,8 +145,10 @@ def _read_tensors(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DamagedCheckpointError(f"{path}: expected a whole safetensors file, got: {error}") from error
-    if {name: tensor.shape for name, tensor in tensors.items()} != {
-        name: tensor.shape for name, tensor in like.items()
-    }:
-        raise InputError(f"{path}: expected the tensors of this run, got others")
+    if _kinds(tensors) != _kinds(like):
+        raise DamagedCheckpointError(f"{path}: expected the tensors of this run, got others")
     return tensors
+
+
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
