@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from tests.manifests import MANIFEST, manifest
 from unetdiff.errors import InputError
@@ -139,14 +139,6 @@ def test_a_file_of_other_rows_of_the_same_store_is_refused(tmp_path, number):
     other.write_bytes(first.read_bytes())
     with pytest.raises(InputError, match=f"{other}: a file of the features that the manifest describes expected"):
         FeatureStore.open(tmp_path)
-
-
-def test_a_file_that_does_not_tell_its_rows_is_read(tmp_path):
-    features = written(tmp_path)
-    for path in tmp_path.glob("features-*"):
-        save_file(load_file(path), path, metadata={MANIFEST_KEY: MANIFEST.key})
-    store = FeatureStore.open(tmp_path)
-    assert all(np.array_equal(store[cell], value) for cell, value in features.items())
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ class Shard:
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: a complete file of features expected, this one is damaged: {error}") from error
         expected = {tensor_name(cell): (len(rows), *shape) for cell, shape in manifest.row_shapes.items()}
-        if key not in (shard_key(manifest, rows), manifest.key) or shapes != expected:  # files once told no rows
+        if key != shard_key(manifest, rows) or shapes != expected:
             raise InputError(f"{path}: a file of the features that the manifest describes expected, got one of others")
         return cls(path=path, rows=rows, manifest=manifest)
 
