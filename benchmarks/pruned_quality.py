@@ -10,6 +10,7 @@ stopped goes on. The second prints and draws what is there.
 """
 
 import json
+import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -184,7 +185,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         " 1000. Errors are one standard error, over seeds one standard deviation."
     )
     if additivity.exists():
-        print(f"\nSums of output-loss scores against the loss of the whole set:\n\n{additivity.read_text('utf-8')}")
+        report = textwrap.indent(additivity.read_text("utf-8"), "    ")
+        print(f"\nSums of output-loss scores against the loss of the whole set:\n\n{report}")
 
 
 if __name__ == "__main__":

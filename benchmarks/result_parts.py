@@ -75,6 +75,14 @@ PARTS = (
         hours=1.5,
     ),
     Part(name="scoring", commands=("python -m benchmarks.pruning --threads 1",), hours=0.4),
+    Part(
+        name="pruned-quality",
+        commands=(
+            "python -m benchmarks.pruned_quality --folder results/pruned",
+            "python -m benchmarks.pruned_quality --folder results/pruned --table --plot docs/images/pruned-quality.png",
+        ),
+        hours=1,
+    ),
     Part(name="caching", commands=('python -m benchmarks.sampling --parts "[caching]"',), hours=0.3),
     Part(
         name="overhead",
