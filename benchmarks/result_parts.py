@@ -83,6 +83,17 @@ PARTS = (
         ),
         hours=1,
     ),
+    Part(name="endurance", commands=("python -m benchmarks.endurance --calls 2000 --threads 1",), hours=0.05),
+    Part(
+        name="kills",
+        commands=(
+            "unetdiff verify-resume --config configs/fashion-mnist.yaml --batch_size 16 --accumulation 2"
+            " --model.levels '[{channels: 32, depth: 1}, {channels: 64, depth: 1}]' --checkpoint_every 10"
+            " --preview.every 0 --validation.every 0 --steps 1200 --kills 20 --out results/kills",
+        ),
+        hours=0.6,
+        shipped=False,
+    ),
     Part(name="caching", commands=('python -m benchmarks.sampling --parts "[caching]"',), hours=0.3),
     Part(
         name="overhead",
