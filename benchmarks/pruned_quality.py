@@ -171,9 +171,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not options.table:
         work.fill(cases)
         if options.additivity and not additivity.exists():
-            report = work.additivity(cases[0], options.additivity)
+            found = work.additivity(cases[0], options.additivity)
             with replacing(additivity) as staged:
-                staged.write_text(report.text() + "\n", encoding="utf-8")
+                staged.write_text(found.text() + "\n", encoding="utf-8")
         return
     rows, whole, maker = work.rows(cases), work.whole(), work.networks.maker
     test = maker.real("test", REAL_IMAGES, folder)
