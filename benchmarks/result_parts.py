@@ -74,6 +74,30 @@ PARTS = (
         commands=("unetdiff sweep fashion-mnist --pool 2 --out results/sweep --plot docs/images/sweep.png",),
         hours=1.5,
     ),
+    Part(
+        name="baselines",
+        commands=("unetdiff sweep fashion-mnist --sigmas 0.06 --pool 2 --baselines --out results/baselines",),
+        hours=0.5,
+    ),
+    Part(
+        name="maps-linear",
+        commands=(
+            "unetdiff features fashion-mnist --nodes up_blocks.0.resnets.0,up_blocks.0.attentions.1 --sigmas 0.06,0.2"
+            " --pool none --out results/maps",
+            "unetdiff probe results/maps --head linear --epochs 5",
+        ),
+        hours=0.3,
+    ),
+    Part(
+        name="maps-attention",
+        commands=("unetdiff probe results/maps --cells up_blocks.0.attentions.1@0.06 --head attention --epochs 10",),
+        hours=0.5,
+    ),
+    Part(
+        name="maps-fusion",
+        commands=("unetdiff probe results/maps --cells up_blocks.0.attentions.1 --head fusion --epochs 7",),
+        hours=0.7,
+    ),
     Part(name="scoring", commands=("python -m benchmarks.pruning --threads 1",), hours=0.4),
     Part(
         name="pruned-quality",
