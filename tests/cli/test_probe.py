@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
 
 from tests.manifests import manifest
 from unetdiff.cli.main import main
@@ -99,11 +98,10 @@ def test_refused_with_one_sentence_and_nothing_written(store, tmp_path, capsys, 
 
 
 def test_features_that_are_not_finite_are_refused(store, capsys):
-    path = next((store / "train").glob("features-*"))
     described = Manifest.read(store / "train")
     rows = np.full((60, 3), np.nan, np.float32)
-    tensors = {f"{cell.sigma!r}/{cell.tap}": rows for cell in described.cells}
-    save_file(tensors, path, metadata={"manifest": described.key})
+    [name] = described.shards
+    StoreWriter(store / "train", described).write(name, dict.fromkeys(described.cells, rows))
     with pytest.raises(SystemExit):
         main(["probe", str(store), "--head", "knn"])
     assert "finite numbers expected, got others in row 0" in capsys.readouterr().err
