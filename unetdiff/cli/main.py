@@ -69,6 +69,9 @@ COMMANDS = {
         module="unetdiff.cli.features", summary="extract a network's features of images, by place and noise level"
     ),
     "probe": Command(module="unetdiff.cli.probe", summary="show what can be told from stored features"),
+    "segment": Command(
+        module="unetdiff.cli.segment", summary="show how well the class of each pixel can be told from stored maps"
+    ),
     "sweep": Command(
         module="unetdiff.cli.sweep",
         summary="probe the features of all nodes at several noise levels; table and picture",

@@ -8,15 +8,13 @@ import numpy as np
 
 from unetdiff.errors import InputError
 from unetdiff.features.cell import Cell
-from unetdiff.features.manifest import Manifest
+from unetdiff.features.splits import open_splits
 from unetdiff.features.store import FeatureStore
 from unetdiff.name_patterns import matching
 from unetdiff.probes.rows import Rows
 from unetdiff.probes.task import Labels, require_labels
 
 __all__ = ["LabelledFeatures", "cells_called"]
-
-OF_A_SPLIT = ("split", "images", "data", "dtype", "shard_images")  # of a manifest, that may differ between splits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,8 +46,7 @@ class LabelledFeatures:
         Raises:
             InputError: a store that is missing or incomplete, has no labels, or is of another model or settings.
         """
-        train, test = (FeatureStore.open(folder / split) for split in ("train", "test"))
-        _require_siblings(train.manifest, test.manifest, folder)
+        train, test = open_splits(folder)
         chosen = train.cells if cells is None else cells_called(cells, train.cells)
         return cls(
             cells=chosen,
@@ -89,13 +86,3 @@ def _labels(store: FeatureStore) -> Labels:
     if store.labels is None:
         raise InputError(f"{store.folder}: features with labels expected, got some of images without")
     return store.labels
-
-
-def _require_siblings(train: Manifest, test: Manifest, folder: Path) -> None:
-    facts, others = train.facts, test.facts
-    for name in facts.keys() - set(OF_A_SPLIT):
-        if facts[name] != others[name]:
-            raise InputError(
-                f"{folder}: features of one model and setting expected, got {name} {facts[name]} of train and "
-                f"{others[name]} of test"
-            )
