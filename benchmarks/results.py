@@ -5,9 +5,10 @@ python -m benchmarks.results --parts "[overhead,exactness]" --again
 python -m benchmarks.results --list
 
 A part of the page stands between `<!-- part NAME -->` and `<!-- end -->`: its commands, what the last of them printed,
-and when, how long and where that was measured. Nothing between the two lines is written by hand; everything around them
-is, and is to be read again when numbers change. What was measured is kept in the folder, a file for each part, so that
-a run that was stopped goes on with the next command of the part that it was at.
+and when, how long, with which shipped model (the first digits of its weights' hash) and where that was measured.
+Nothing between the two lines is written by hand; everything around them is, and is to be read again when numbers
+change. What was measured is kept in the folder, a file for each part, so that a run that was stopped goes on with the
+next command of the part that it was at.
 """
 
 import json
@@ -89,7 +90,8 @@ def shown(record: Record) -> str:
     output = record.output.strip("\n")
     if not re.search(r"^\|", output, re.MULTILINE):
         output = _code(output)
-    measured = f"*{record.date}, {_duration(record.seconds)}; {record.machine}*"
+    model = "" if record.weights is None else f"model {record.weights[:8]}; "
+    measured = f"*{record.date}, {_duration(record.seconds)}; {model}{record.machine}*"
     return "\n\n".join([_code("\n".join(record.done)), output, measured])
 
 

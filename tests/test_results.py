@@ -9,6 +9,7 @@ import pytest
 from benchmarks import results
 from benchmarks.result_parts import PARTS, Part
 from benchmarks.results import Record, fill, measure, shown
+from unetdiff.model_folder import find_model, weights_hash
 
 PART = Part(name="a", commands=("make a", "make b", "show c"), hours=1, shipped=False)
 TABLE = "| x |\n|---|\n| 1 |"
@@ -26,6 +27,14 @@ def test_the_page_has_every_part_with_its_commands():
     for part, (_, text) in zip(PARTS, blocks, strict=True):
         commands = "".join(f"    {command}\n" for command in part.commands)
         assert text.startswith(f"{commands}\n"), part.name
+
+
+def test_the_page_names_the_model_that_is_shipped_and_those_that_were_measured():
+    page = results.PAGE.read_text(encoding="utf-8")
+    assert f"begins with {weights_hash(find_model(None))[:8]}" in " ".join(page.split())
+    blocks = dict(re.findall(r"<!-- part (.*?) -->\n(.*?)\n<!-- end -->", page, re.DOTALL))
+    for part in PARTS:
+        assert (re.search("; model [0-9a-f]{8}; ", blocks[part.name]) is not None) == part.shipped, part.name
 
 
 def test_the_last_output_is_kept(path):
@@ -85,6 +94,7 @@ def test_tables_stay_and_text_is_code(output, seconds, expected):
         weights=None, done=("make a", "show"), output=output, seconds=seconds, date="2026-01-02", machine="here"
     )
     assert shown(record) == f"    make a\n    show\n\n{expected}"
+    assert shown(replace(record, weights="0123456789")) == shown(record).replace("here*", "model 01234567; here*")
 
 
 def test_a_part_is_filled_in_place():
