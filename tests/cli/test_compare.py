@@ -12,7 +12,7 @@ from torch import nn
 
 from unetdiff import DataInfo, ModelInfo, UNet, UNetConfig, save_model
 from unetdiff.cli.main import main
-from unetdiff.config import LevelConfig
+from unetdiff.config import LevelConfig, ResnetConfig
 from unetdiff.data.sources.fashion_mnist import CLASSES
 from unetdiff.evaluation.classifier import Classifier, ClassifierConfig, save_classifier
 from unetdiff.pictures import read_png
@@ -28,6 +28,7 @@ def saved_model(folder, seed=1, size=8, channels=1, classes=CLASSES):
         in_channels=channels,
         out_channels=channels,
         levels=(LevelConfig(channels=8),),
+        resnet=ResnetConfig(norm_min_channels=4),  # a norm over one channel takes the class away
         num_classes=len(classes) or None,
     )
     unet = UNet(config)
@@ -101,6 +102,13 @@ def test_a_row_says_what_eval_says(compare, there):
     assert len({row["measures"][1]["floor"] for row in rows}) == 1
 
 
+def test_guidance_is_a_setting_too(compare):
+    rows = compare("a", "--steps", 1, "--guidance", "1,2.5,1")["rows"]
+    assert [row.get("guidance") for row in rows] == [1, 2.5]
+    one, two = (row["measures"][1]["value"] for row in rows)
+    assert one != two
+
+
 def test_the_page_needs_nothing_else_and_shows_the_samples(compare, there):
     pytest.importorskip("matplotlib")
     rows = compare("a", *FOUR, "--shown", 3)["rows"]
@@ -116,7 +124,7 @@ def test_the_page_needs_nothing_else_and_shows_the_samples(compare, there):
     assert head == "data:image/svg+xml;base64"
     assert base64.b64decode(data) == (there / "out" / "curves.svg").read_bytes()
     assert [alt for alt, _ in samples[:4]] == [
-        f"seed 0, {CLASSES[0]}: a, {sampler}, {steps} steps, skip off"
+        f"seed 0, {CLASSES[0]}: a, {sampler}, {steps} steps, skip off, guidance 1"
         for sampler in ("euler", "unipc")
         for steps in (1, 2)
     ]
@@ -137,7 +145,7 @@ def test_the_tables_have_a_row_each_and_real_images(compare, there, capsys):
     first = next(number for number, line in enumerate(lines) if line.startswith("| model | sampler"))
     cells = [line.strip("| ").split(" | ") for line in lines[first : first + 5]]
     place = cells[0].index("Frechet distance")
-    assert cells[3][:5] == ["b", "heun", "1", "off", "1"]
+    assert cells[3][:6] == ["b", "heun", "1", "off", "1", "1"]
     assert cells[3][place] == f"{frechet['value']:.4g} ({frechet['low']:.4g} to {frechet['high']:.4g})"
     assert cells[4][0] == "real images"
     assert cells[4][place] == f"{frechet['floor']:.4g}"
@@ -221,7 +229,7 @@ def test_another_comparison_in_the_same_folder_is_refused(compare, there, refuse
     compare("a", "--steps", "1")
     before = (there / "out" / "report.json").read_bytes()
     assert "got others: seed was 0, is 1" in refused(command("a", "--seed", "1"))
-    assert "recipe.guidance was 1.0, is 2.0" in refused(command("a", "--guidance", "2"))
+    assert "recipe.guidance_rescale was 0.0, is 0.5" in refused(command("a", "--guidance_rescale", "0.5"))
     assert (there / "out" / "report.json").read_bytes() == before
 
 

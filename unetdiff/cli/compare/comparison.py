@@ -14,6 +14,8 @@ __all__ = ["Comparison", "Form", "JudgedRow", "Sheet", "number", "with_interval"
 
 Form = Callable[[Measure], str]
 
+LABELS = 6
+
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedRow:
@@ -75,8 +77,9 @@ class Comparison:
             for row in self.rows
         ]
         floors = [number_text(measure, self.floors.get(name)) for name, measure in found.items()]
-        heading = ("model", "sampler", "steps", "skip", "calls", *found)
-        return Sheet(labels=5, heading=heading, rows=[*rows, ("real images", "", "", "", "", *floors)])
+        heading = ("model", "sampler", "steps", "skip", "guidance", "calls", *found)
+        blank = [""] * (LABELS - 1)
+        return Sheet(labels=LABELS, heading=heading, rows=[*rows, ("real images", *blank, *floors)])
 
     def models(self, form: Form) -> Sheet:
         """What does not depend on images: for each model a line, and one for the same of its training images."""

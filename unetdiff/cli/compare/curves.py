@@ -1,4 +1,4 @@
-"""Distances to real images over the network calls that an image takes: a line for each model, sampler and skip."""
+"""Distances to real images over the network calls that an image takes: a line for each way to sample each model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,8 +56,8 @@ def _lines(comparison: Comparison) -> Mapping[str, Sequence[JudgedRow]]:
     """Rows by the line that they are on; its name begins with the sampler, since one with _ would not be shown."""
     lines: dict[str, list[JudgedRow]] = {}
     for row in comparison.rows:
-        sampler, _, skip = row.row.setting.cells
-        title = f"{sampler}, skip {skip}, {row.row.model}".replace("$", r"\$")
+        sampler, _, skip, guidance = row.row.setting.cells
+        title = f"{sampler}, skip {skip}, guidance {guidance}, {row.row.model}".replace("$", r"\$")
         lines.setdefault(title, []).append(row)
     return {title: sorted(rows, key=_calls) for title, rows in lines.items()}
 

@@ -30,8 +30,8 @@ class Row:
     @property
     def title(self) -> str:
         """In one line."""
-        sampler, steps, skip = self.setting.cells
-        return f"{self.model}, {sampler}, {steps} steps, skip {skip}"
+        sampler, steps, skip, guidance = self.setting.cells
+        return f"{self.model}, {sampler}, {steps} steps, skip {skip}, guidance {guidance}"
 
 
 def rows_of(

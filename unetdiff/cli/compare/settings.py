@@ -1,4 +1,4 @@
-"""What is compared of each model: every sampler with every skip-tuning and every number of steps."""
+"""What is compared of each model: every sampler with every skip-tuning, guidance and number of steps."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,6 +21,7 @@ class Setting:
     sampler: str
     steps: int
     skip: str | None
+    guidance: float
 
     def recipe(self, options: Mapping[str, Any]) -> Recipe:
         """With other parsed options, which are the same in every setting.
@@ -31,9 +32,9 @@ class Setting:
         return Recipe.from_options({**options, **asdict(self)})
 
     @property
-    def cells(self) -> tuple[str, str, str]:
+    def cells(self) -> tuple[str, str, str, str]:
         """As it is printed."""
-        return self.sampler, str(self.steps), self.skip or OFF
+        return self.sampler, str(self.steps), self.skip or OFF, f"{self.guidance:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,22 +46,26 @@ class SettingOptions:
         steps: Numbers of steps with commas between, such as 5,9,18.
         skip: Skip-tunings with commas between, such as off,auto,0.8,0.8:0.95; each off, or as `unetdiff sample` takes
             it.
+        guidance: Weights of guidance with commas between, such as 1,1.5; 1 is none.
     """
 
     sampler: str = "heun"
     steps: str = "18"
     skip: str = OFF
+    guidance: str = "1"
 
     @property
     def settings(self) -> list[Setting]:
         """Those of a sampler one after the other, with the steps rising.
 
         Raises:
-            ValueError: steps that are no whole numbers.
+            ValueError: steps that are no whole numbers, or weights that are no numbers.
         """
+        weights = read_numbers(self.guidance, "guidance", "numbers with commas between")
+        choices = product(_words(self.sampler), _words(self.skip), dict.fromkeys(weights), self._step_counts())
         return [
-            Setting(sampler=sampler, steps=steps, skip=None if skip == OFF else skip)
-            for sampler, skip, steps in product(_words(self.sampler), _words(self.skip), self._step_counts())
+            Setting(sampler=sampler, steps=steps, skip=None if skip == OFF else skip, guidance=guidance)
+            for sampler, skip, guidance, steps in choices
         ]
 
     def _step_counts(self) -> list[int]:
