@@ -14,14 +14,14 @@ AS_READ = np.where(MASK == 255, -1, MASK.astype(np.int16))
 def pictures(folder, *masks, mode="L"):
     (folder / "train").mkdir()
     for number, mask in enumerate(masks):
-        picture = Image.fromarray(mask)
+        picture = Image.fromarray(mask.astype(np.uint16) if mode == "I;16" else mask)
         if mode == "P":
             picture = Image.frombytes("P", picture.size, mask.tobytes())
             picture.putpalette([7, 8, 9] * 256)  # colours say nothing
-        picture.convert(mode if mode == "RGB" else picture.mode).save(folder / "train" / f"{number}.png")
+        (picture.convert(mode) if mode == "RGB" else picture).save(folder / "train" / f"{number}.png")
 
 
-@pytest.mark.parametrize("mode", ["L", "P"])
+@pytest.mark.parametrize("mode", ["L", "P", "I;16"])
 def test_a_pixel_is_the_number_of_its_class(mode, tmp_path):
     pictures(tmp_path, MASK, MASK[::-1].copy(), mode=mode)
     np.testing.assert_array_equal(read_masks(tmp_path, "train", 2, (2, 3)), [AS_READ, AS_READ[::-1]])

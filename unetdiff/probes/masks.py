@@ -62,16 +62,13 @@ def _from_picture(path: Path, size: tuple[int, int]) -> Masks:
     height, width = size
     try:
         with Image.open(path) as picture:
-            if picture.mode not in MODES:
-                raise InputError(
-                    f"{path}: a mask expected, grey or with a palette, got a picture of mode {picture.mode}"
-                )
-            fitted = ImageOps.fit(picture, (width, height), method=Image.Resampling.NEAREST)
-            return _narrow(np.asarray(fitted), path)
+            mode = picture.mode
+            pixels = np.asarray(ImageOps.fit(picture, (width, height), method=Image.Resampling.NEAREST))
     except DECODING_ERRORS as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: a picture expected, got something that cannot be read: {error}") from error
+    if mode not in MODES:
+        raise InputError(f"{path}: a mask expected, grey or with a palette, got a picture of mode {mode}")
+    return _narrow(pixels, path)
 
 
 def _narrow(numbers: NDArray[np.integer], path: Path) -> Masks:
