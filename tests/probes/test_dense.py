@@ -90,7 +90,7 @@ def test_intersection_over_union_of_counts():
             lambda f, m: ([f[0][:5]], m),
             r"features: maps \(N, C, h, w\) of 24 images expected, got shape \(5, 3, 4, 4\)",
         ),
-        (lambda f, m: ([f[0][:, :, 0]], m), r"expected, got shape \(24, 3, 4\)"),
+        (lambda f, m: ([f[0][:, :, 0]], m), r"expected, got shape \(24, 3, 4\); --pool none gives maps"),
         (lambda f, m: (f, m + 1), "masks: classes below 2 expected, got 2 in row"),
         (lambda f, m: (f, m * 0 - 1), "masks: a pixel of a known class in each image expected, got none in row"),
     ],

@@ -52,6 +52,7 @@ def test_numbers_below_zero_are_not_known(tmp_path):
         (lambda folder: pictures(folder, MASK, MASK, mode="RGB"), "grey or with a palette, got a picture of mode RGB"),
         (lambda folder: np.save(folder / "train.npy", MASK[None] * 1.0), r"expected integers \(N, 2, 3\), got float64"),
         (lambda folder: np.save(folder / "train.npy", MASK), r"expected integers \(N, 2, 3\), got uint8 \(2, 3\)"),
+        (lambda folder: np.save(folder / "train.npy", MASK[None].repeat(2, axis=0) * 0 + 255), "known class in train"),
         (lambda folder: (folder / "train.npy").write_bytes(b"no"), "a NumPy array expected, got something that"),
         (lambda folder: np.save(folder / "train.npy", np.full((2, 2, 3), 99999)), "up to 32767 expected, got 99999"),
     ],

@@ -53,15 +53,19 @@ class SegmentOptions:
 
     def __post_init__(self) -> None:
         require(0 < self.held_out < 1, "held_out", "a number between 0 and 1", self.held_out)
-        names = [] if self.hidden == "none" else self.hidden.split(",")
-        valid = all(name.isdecimal() and int(name) >= 1 for name in names)
+        valid = all(width.isdecimal() and int(width) >= 1 for width in self._hidden)
         require(valid, "hidden", "numbers of at least 1 with commas between, or none", self.hidden)
+
+    @property
+    def _hidden(self) -> list[str]:
+        return [] if self.hidden == "none" else self.hidden.split(",")
 
     def probe(self) -> DenseProbe:
         """The probe that they describe."""
-        widths = () if self.hidden == "none" else tuple(map(int, self.hidden.split(",")))
         training = Training(batch=16, epochs=self.epochs, learning_rate=self.learning_rate, seed=self.seed)
-        return DenseProbe(network=MLP(pool=1, widths=widths), training=training, pixels=self.pixels)
+        return DenseProbe(
+            network=MLP(pool=1, widths=tuple(map(int, self._hidden))), training=training, pixels=self.pixels
+        )
 
 
 def parser() -> jsonargparse.ArgumentParser:

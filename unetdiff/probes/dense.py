@@ -152,4 +152,7 @@ def _require_images(features: Sequence[Rows], masks: Rows) -> None:
         raise InputError(f"masks: shape (N, H, W) expected, got {masks.shape}")
     for cell in features:
         if len(cell.shape) != 4 or len(cell) != len(masks):
-            raise InputError(f"features: maps (N, C, h, w) of {len(masks)} images expected, got shape {cell.shape}")
+            raise InputError(
+                f"features: maps (N, C, h, w) of {len(masks)} images expected, got shape {cell.shape}; "
+                "--pool none gives maps"
+            )

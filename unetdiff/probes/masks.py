@@ -32,7 +32,7 @@ def read_masks(folder: Path, split: str, count: int, size: tuple[int, int]) -> M
     the class of the nearest one.
 
     Raises:
-        InputError: no masks, not as many as there are images, of another size, or files without numbers of classes.
+        InputError: no masks, not one for each image, of another size, files without numbers, or nothing that is known.
     """
     array, pictures = folder / f"{split}.npy", folder / split
     if array.is_file():
@@ -44,6 +44,8 @@ def read_masks(folder: Path, split: str, count: int, size: tuple[int, int]) -> M
     if len(masks) != count:
         raise InputError(f"masks: expected one for each of the {count} images of {split}, got {len(masks)}")
     masks[masks == UNKNOWN] = -1
+    if masks.max() < 0:
+        raise InputError(f"masks: a pixel of a known class in {split} expected, got none")
     return masks
 
 
