@@ -1,6 +1,11 @@
 """Files appear whole or not at all."""
 
+import os
+import stat
+
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from unetdiff.atomic import replacing, replacing_folder
 
@@ -72,3 +77,20 @@ def test_an_error_leaves_the_old_folder_alone(tmp_path):
         raise KeyError
     assert names(tmp_path) == ["folder/sub/shard-1", "folder/top"]
     assert (folder / "top").read_text() == "old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_what_safetensors_writes_may_be_read_by_those_who_read_any_new_file(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "a.safetensors") as staged:
+            save_file({"a": torch.ones(1)}, staged)
+        with replacing_folder(tmp_path / "folder") as staged:
+            (staged / "sub").mkdir()
+            save_file({"a": torch.ones(1)}, staged / "sub" / "b.safetensors")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "a.safetensors", tmp_path / "folder" / "sub" / "b.safetensors"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+    assert names(tmp_path) == ["a.safetensors", "folder/sub/b.safetensors"]

@@ -1,4 +1,7 @@
-"""Files that appear whole: written under a temporary name beside the target, then renamed onto it."""
+"""Files that appear whole: written under a temporary name beside the target, then renamed onto it.
+
+They have the permissions of any new file there; safetensors (0.8) writes files that their owner alone can read.
+"""
 
 import os
 import shutil
@@ -15,7 +18,9 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = _staged(path)
     try:
+        mode = _new_file_mode(staged)
         yield staged
+        staged.chmod(mode)
         os.replace(staged, path)
     finally:
         staged.unlink(missing_ok=True)
@@ -32,7 +37,10 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     staged = _staged(folder)
     staged.mkdir()
     try:
+        mode = _new_file_mode(staged / "mode")
         yield staged
+        for path in _files(staged):
+            path.chmod(mode)
         if folder.exists():
             _merge(staged, folder)
         else:
@@ -45,9 +53,21 @@ def _staged(path: Path) -> Path:
     return path.with_name(f".tmp-{os.getpid()}-{path.name}")
 
 
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _new_file_mode(path: Path) -> int:
+    """Permissions that the umask, or the folder's own list, gives to a new file of that name; none is left there."""
+    path.touch()
+    mode = path.stat().st_mode
+    path.unlink()
+    return mode
+
+
 def _merge(source: Path, target: Path) -> None:
     subfolders = [path.relative_to(source) for path in source.rglob("*") if path.is_dir()]
-    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    files = [path.relative_to(source) for path in _files(source)]
     for subfolder in subfolders:
         (target / subfolder).mkdir(parents=True, exist_ok=True)
     for file in files:
