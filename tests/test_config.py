@@ -55,7 +55,10 @@ def test_a_bad_file_is_named_field_by_field(values, message):
         (lambda: UNetConfig(num_classes=0), "num_classes: expected a positive number or null, got 0"),
         (lambda: UNetConfig(vector_time_channels=8), "vector_time_channels: expected null without vector_channels"),
         (lambda: UNetConfig(levels=(LevelConfig(channels=33),), time=TimeConfig(channels=8)), "divides 33"),
-        (lambda: UNetConfig(levels=(LevelConfig(channels=24), LevelConfig(channels=32))), "divides 56"),
+        (
+            lambda: UNetConfig(levels=(LevelConfig(channels=24), LevelConfig(channels=32))),
+            "divides 56, such as 8, got 32",
+        ),
     ],
 )
 def test_a_bad_value_is_named(make, message):

@@ -154,7 +154,8 @@ class ResnetConfig:
     def groups(self, channels: int) -> int:
         """GroupNorm groups at this width."""
         groups = max(min(self.norm_groups, channels // self.norm_min_channels), 1)
-        require(channels % groups == 0, "resnet.norm_groups", f"a number of groups that divides {channels}", groups)
+        fitting = f"a number of groups that divides {channels}, such as {math.gcd(channels, groups)}"
+        require(channels % groups == 0, "resnet.norm_groups", fitting, groups)
         return groups
 
 
