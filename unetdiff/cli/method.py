@@ -53,6 +53,21 @@ class Method:
                 known=None if recipe.start.mask is None else _known(recipe.start.mask, model),
             )
 
+    @classmethod
+    def chosen(
+        cls, recipe: Recipe, model: LoadedModel, text_encoder: str | None = None, codec: str | None = None
+    ) -> "Method":
+        """Of a recipe as a command has it: the guide is loaded, and what was left open resolved for the model.
+
+        Raises:
+            InputError: as `of`; or a guide that is missing or damaged.
+        """
+        name = recipe.guidance.guide
+        guide = None if name is None else LoadedModel.load(name, model.device, text_encoder, codec)
+        with user_input():
+            resolved = recipe.resolved(model)
+        return cls.of(resolved, model, guide)
+
     @cached_property
     def calls(self) -> int:
         """Network calls that an image takes, counted on a run of nothing; where guidance acts, there are two."""

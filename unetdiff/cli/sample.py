@@ -94,10 +94,8 @@ def run(args: jsonargparse.Namespace) -> None:
     places = output.text_encoder, output.codec
     model = LoadedModel.load(args.model, device, *places)
     recipe.adapter.apply(model.denoiser.unet)
-    guide = None if recipe.guidance.guide is None else LoadedModel.load(recipe.guidance.guide, device, *places)
-    recipe = _resolved(recipe, model)
-    method = Method.of(recipe, model, guide)
-    wanted = wanted_samples(asked, model, recipe.start)
+    method = Method.chosen(recipe, model, *places)
+    wanted = wanted_samples(asked, model, method.recipe.start)
     folder = SamplesFolder(output.out, settings(method))
     missing = folder.missing(wanted)
     state.wait_for_everyone()  # nobody writes before everybody has seen what is missing
@@ -133,11 +131,6 @@ def _options(args: jsonargparse.Namespace) -> tuple[AskedOptions, Recipe, Output
     with user_input():
         chosen = parser().instantiate(args)
         return options_from(AskedOptions, chosen), Recipe.from_options(chosen), options_from(OutputOptions, chosen)
-
-
-def _resolved(recipe: Recipe, model: LoadedModel) -> Recipe:
-    with user_input():
-        return recipe.resolved(model)
 
 
 def _make(method: Method, samples: Sequence[Sample], folder: SamplesFolder, batch_size: int, model: str | None) -> None:

@@ -127,17 +127,10 @@ def _source(
             raise InputError(f"images: expected the shape of the data's images {expected}, got {got}")
         return source
     assert model is not None
-    method = _method(asked, model)
+    method = Method.chosen(asked.recipe, model, images.text_encoder, images.codec)
     out = images.samples or _kept_samples(config, method)
     wanted = _wanted(model, images, captions)
     return MadeImages(method=method, wanted=wanted, out=out, batch_size=images.batch_size, name=asked.model)
-
-
-def _method(asked: Asked, model: LoadedModel) -> Method:
-    places = asked.images.text_encoder, asked.images.codec
-    guide = asked.recipe.guidance.guide
-    led = None if guide is None else LoadedModel.load(guide, model.device, *places)
-    return Method.of(asked.recipe.resolved(model), model, led)
 
 
 def _kept_samples(config: DataConfig, method: Method) -> Path:
