@@ -11,6 +11,7 @@ import jsonargparse
 import numpy as np
 import pytest
 
+from samplers import GRIDS, SAMPLERS
 from tests.processes import share
 from unetdiff.cli import main as cli
 from unetdiff.cli.main import COMMANDS, Command, main
@@ -151,6 +152,14 @@ def test_without_a_command_there_is_nothing_to_do(arguments, capsys):
 def test_every_command_has_help(name, capsys):
     assert status([name, "--help"]) == 0
     assert f"usage: unetdiff {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["sample", "eval", "compare", "attention"])
+def test_help_of_commands_that_sample_lists_samplers_and_grids(name, capsys):
+    assert status([name, "--help"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for listed in (*SAMPLERS, *GRIDS):
+        assert any(line and line[0] == listed for line in lines), listed
 
 
 def test_help_imports_neither_torch_nor_diffusers():

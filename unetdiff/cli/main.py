@@ -77,6 +77,9 @@ COMMANDS = {
         summary="probe the features of all nodes at several noise levels; table and picture",
     ),
     "cka": Command(module="unetdiff.cli.cka", summary="compare representations: layers, noise levels, two models"),
+    "attention": Command(
+        module="unetdiff.cli.attention", summary="show where in the pictures each token of a prompt acts"
+    ),
     "embed": Command(module="unetdiff.cli.embed", summary="draw the features of images as points in a plane, by class"),
     "classify": Command(module="unetdiff.cli.classify", summary="find the class of images with a model of classes"),
     "fine-tune-classifier": Command(

@@ -4,23 +4,22 @@ An image depends on the weights, its seed, its subject and the recipe, not on it
 its noise comes from a generator of its own. Under `accelerate launch` the processes share the missing images.
 """
 
-import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jsonargparse
 from accelerate import PartialState
 
-import samplers
 from unetdiff.cli.asked import AskedOptions, file_hash, wanted_samples
 from unetdiff.cli.device import DeviceName, device_called
 from unetdiff.cli.generate import generate
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.method import Method
 from unetdiff.cli.provenance import Made
-from unetdiff.cli.recipe import GROUPS, LevelOptions, Recipe, SamplerOptions
+from unetdiff.cli.recipe import GROUPS, Recipe
+from unetdiff.cli.recipe.help_lists import HelpWithLists, help_lists
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
 from unetdiff.lora import find_lora
@@ -59,19 +58,13 @@ class OutputOptions:
         require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
 
 
-class _Help(argparse.RawDescriptionHelpFormatter, jsonargparse.DefaultHelpFormatter):
-    """Keeps the lines of the lists of samplers and grids."""
-
-
 def parser() -> jsonargparse.ArgumentParser:
     """Build the options of the command from the fields of the groups of options."""
     result = jsonargparse.ArgumentParser(
         description="Make images with a model: one for every class or prompt and seed.",
         usage="%(prog)s [model] [options]",
-        epilog=_names("samplers", "sampler", samplers.SAMPLERS, SamplerOptions.options_of)
-        + "\n\n"
-        + _names("grids", "grid", samplers.GRIDS, LevelOptions.options_of),
-        formatter_class=_Help,
+        epilog=help_lists(),
+        formatter_class=HelpWithLists,
     )
     result.add_argument(
         "model", nargs="?", help="model, run or pipeline folder; without it the shipped Fashion-MNIST model"
@@ -138,9 +131,3 @@ def _make(method: Method, samples: Sequence[Sample], folder: SamplesFolder, batc
         pixels = to_uint8(pictures, method.model.value_range)
         for row, sample in enumerate(batch):
             folder.save(sample, pixels[row], to_plain(Made.here(method.model.device, model, len(batch), row)))
-
-
-def _names(title: str, kind: str, known: Mapping[str, object], options_of: Callable[[str], Sequence[str]]) -> str:
-    """A line for each name with its options."""
-    lines = [f"  {name:<20}{', '.join(options_of(name))}".rstrip() for name in known]
-    return "\n".join([f"{title} (--{kind}) and their options:", *lines])

@@ -23,6 +23,7 @@ from unetdiff.cli.evaluate.command import NOT_SAMPLED, USUAL
 from unetdiff.cli.evaluate.evaluation import Asked
 from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions
 from unetdiff.cli.recipe import GROUPS
+from unetdiff.cli.recipe.help_lists import HelpWithLists, help_lists
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
 from unetdiff.model_info import JSON
@@ -55,6 +56,8 @@ def parser() -> jsonargparse.ArgumentParser:
         description="Measure models, or settings of sampling, side by side: the same seeds, the same judges as those "
         "of `unetdiff eval`, and a page with tables, curves and samples.",
         usage="%(prog)s model [model ...] [options]",
+        epilog=help_lists(),
+        formatter_class=HelpWithLists,
     )
     result.add_argument("models", nargs="*", help="model folders or run folders; fashion-mnist is the shipped one")
     result.add_argument("--data", help="real images, as `unetdiff data pack` takes them; without it Fashion-MNIST")

@@ -19,6 +19,7 @@ from unetdiff.cli.evaluate.judged import Judged
 from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions, ReportOptions
 from unetdiff.cli.evaluate.report import as_table, write_csv
 from unetdiff.cli.recipe import GROUPS, Recipe
+from unetdiff.cli.recipe.help_lists import HelpWithLists, help_lists
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
 
@@ -42,6 +43,8 @@ def parser() -> jsonargparse.ArgumentParser:
     result = jsonargparse.ArgumentParser(
         description=DESCRIPTION,
         usage="%(prog)s [model] [data] [options]\n       %(prog)s data --images FOLDER [options]",
+        epilog=help_lists(),
+        formatter_class=HelpWithLists,
     )
     result.add_argument("model", nargs="?", help="model folder or run folder; without it the shipped model")
     result.add_argument(
