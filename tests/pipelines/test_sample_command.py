@@ -75,3 +75,13 @@ def test_a_picture_is_changed_in_latents_and_made_again(sample, tmp_path, monkey
 )
 def test_what_does_not_fit_is_refused(folder, refused, options, message, tmp_path):
     assert message in refused(["sample", str(folder), "--out", str(tmp_path / "out"), "--seeds", "0", *options])
+
+
+@pytest.mark.parametrize("bench", PIPELINES, indirect=True)
+def test_attention_maps_of_the_same_images(sample, folder, tmp_path):
+    _, pictures = sample("--prompt", "a red fox", "--guidance", "3")
+    command = ["attention", str(folder), "--prompt", "a red fox", "--guidance", "3", "--steps", "2", "--seeds", "0"]
+    assert main([*command, "--npz", "--out", str(tmp_path / "attention")]) == 0
+    with np.load(tmp_path / "attention" / "prompt0000.npz") as arrays:
+        assert np.array_equal(arrays["images"][0], pictures["prompt0000-seed000000.png"])
+        np.testing.assert_allclose(arrays["maps"].sum(axis=1), 1, atol=1e-5)
