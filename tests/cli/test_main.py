@@ -16,6 +16,7 @@ from tests.processes import share
 from unetdiff.cli import main as cli
 from unetdiff.cli.main import COMMANDS, Command, main
 from unetdiff.errors import InputError
+from unetdiff.probes.catalogue import PROBES
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,12 +155,15 @@ def test_every_command_has_help(name, capsys):
     assert f"usage: unetdiff {name}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["sample", "eval", "compare", "attention"])
-def test_help_of_commands_that_sample_lists_samplers_and_grids(name, capsys):
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [*((name, [*SAMPLERS, *GRIDS]) for name in ("sample", "eval", "compare", "attention")), ("probe", PROBES)],
+)
+def test_help_has_a_line_for_each_name_that_options_take(name, listed, capsys):
     assert status([name, "--help"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    for listed in (*SAMPLERS, *GRIDS):
-        assert any(line and line[0] == listed for line in lines), listed
+    for entry in listed:
+        assert any(line and line[0] == entry for line in lines), entry
 
 
 def test_help_imports_neither_torch_nor_diffusers():

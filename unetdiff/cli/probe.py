@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonargparse
 from tqdm import tqdm
 
+from unetdiff.cli.help_formatter import HelpWithLists
 from unetdiff.cli.probe_report import as_json, print_best, print_results, write_csv
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
@@ -75,7 +76,9 @@ def parser() -> jsonargparse.ArgumentParser:
     """Build the options."""
     heads = "\n".join(f"  {name:<12}{entry.source}" for name, entry in PROBES.items())
     result = jsonargparse.ArgumentParser(
-        description=f"Fit probes to stored features and show how well they tell classes apart.\nprobes:\n{heads}"
+        description="Fit probes to stored features and show how well they tell classes apart.",
+        epilog=f"probes (--head):\n{heads}",
+        formatter_class=HelpWithLists,
     )
     result.add_argument("store", type=Path, help="folder of `unetdiff features`, with train and test")
     result.add_argument("--cells", help="nodes or patterns of their names, NAME or NAME@SIGMA, separated by commas")

@@ -15,11 +15,12 @@ from accelerate import PartialState
 from unetdiff.cli.asked import AskedOptions, file_hash, wanted_samples
 from unetdiff.cli.device import DeviceName, device_called
 from unetdiff.cli.generate import generate
+from unetdiff.cli.help_formatter import HelpWithLists
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.method import Method
 from unetdiff.cli.provenance import Made
 from unetdiff.cli.recipe import GROUPS, Recipe
-from unetdiff.cli.recipe.help_lists import HelpWithLists, help_lists
+from unetdiff.cli.recipe.help_lists import help_lists
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
 from unetdiff.lora import find_lora

@@ -22,8 +22,9 @@ from unetdiff.cli.device import device_called
 from unetdiff.cli.evaluate.command import NOT_SAMPLED, USUAL
 from unetdiff.cli.evaluate.evaluation import Asked
 from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions
+from unetdiff.cli.help_formatter import HelpWithLists
 from unetdiff.cli.recipe import GROUPS
-from unetdiff.cli.recipe.help_lists import HelpWithLists, help_lists
+from unetdiff.cli.recipe.help_lists import help_lists
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
 from unetdiff.model_info import JSON

@@ -18,8 +18,9 @@ from unetdiff.cli.evaluate.evaluation import Asked, Evaluation, named_model
 from unetdiff.cli.evaluate.judged import Judged
 from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions, ReportOptions
 from unetdiff.cli.evaluate.report import as_table, write_csv
+from unetdiff.cli.help_formatter import HelpWithLists
 from unetdiff.cli.recipe import GROUPS, Recipe
-from unetdiff.cli.recipe.help_lists import HelpWithLists, help_lists
+from unetdiff.cli.recipe.help_lists import help_lists
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
 

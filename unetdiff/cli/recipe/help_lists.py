@@ -2,20 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import jsonargparse
-
 import samplers
 from unetdiff.cli.recipe.level_options import LevelOptions
 from unetdiff.cli.recipe.sampler_options import SamplerOptions
 
-__all__ = ["HelpWithLists", "help_lists"]
-
-
-class HelpWithLists(jsonargparse.DefaultHelpFormatter):
-    """Keeps the lines of a text that has some, as `argparse.RawDescriptionHelpFormatter` does of all texts."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return text if "\n" in text else super()._fill_text(text, width, indent)
+__all__ = ["help_lists"]
 
 
 def help_lists() -> str:
