@@ -152,7 +152,7 @@ def _verdict(gain: Estimate) -> str:
 
 
 def draw(found: Mapping[Setting, Curve], test: Rows, path: Path) -> None:
-    """Change of the kernel distance in percent of that without skip-tuning: a panel for each sampler."""
+    """Change of the kernel distance, which may be zero without skip-tuning: a panel for each sampler."""
     kernel = KernelDistance(test)
     curves = {setting: curve for setting, curve in found.items() if len(curve) > 1}
     names = list(dict.fromkeys(name for name, _ in curves))
@@ -162,11 +162,11 @@ def draw(found: Mapping[Setting, Curve], test: Rows, path: Path) -> None:
                 choosing = len(curve[PLAIN]) // CHOOSING
                 plain = kernel(curve[PLAIN][:choosing])
                 changes = {rho: kernel(rows[:choosing]) - plain for rho, rows in sorted(curve.items())}
-                values = [100 * change.value / plain.value for change in changes.values()]
-                errors = [100 * change.standard_error / plain.value for change in changes.values()]
+                values = [1000 * change.value for change in changes.values()]
+                errors = [1000 * change.standard_error for change in changes.values()]
                 panel.errorbar(list(changes), values, errors, marker="o", capsize=2, label=f"{calls} calls")
             panel.axhline(0, color="grey", linestyle="--")
-            panel.set(title=name, xlabel="rho of the innermost skip", ylabel="change of kernel distance, %")
+            panel.set(title=name, xlabel="rho of the innermost skip", ylabel="change of kernel distance x 1000")
             panel.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
 
 

@@ -89,3 +89,11 @@ def test_curves_are_drawn_where_there_is_more_than_one_rho(folder, tmp_path):
     assert "<!-- heun -->" in drawn
     assert "<!-- 9 calls -->" in drawn
     assert "<!-- dpmpp-2m -->" not in drawn
+
+
+def test_curves_of_images_as_near_as_real_ones_are_drawn(tmp_path):
+    """An unbiased distance is below zero for some of them."""
+    plain = REAL.astype(np.float32)
+    assert KernelDistance(REAL)(plain[:10]).value < 0
+    draw({("heun", 9): {1.0: plain, 0.9: features(0.1)}}, REAL, tmp_path / "curves.svg")
+    assert "<!-- 9 calls -->" in (tmp_path / "curves.svg").read_text()
