@@ -18,7 +18,7 @@ help:
 	@echo "make clean      remove $(VENV) and caches"
 
 demo: $(VENV)/installed
-	$(BIN)/python sample.py --classes 0-9 --seeds 0-9 --out samples/demo
+	$(BIN)/python sample.py --classes 0-9 --seeds 0-9 --guidance 1.3 --out samples/demo
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PARALLEL)

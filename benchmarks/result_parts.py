@@ -23,7 +23,20 @@ class Part:
 
 
 PARTS = (
-    Part(name="scale", commands=("python -m benchmarks.distance_scale --folder results/features",), hours=0.1),
+    Part(
+        name="guidance",
+        commands=(
+            "unetdiff compare fashion-mnist --n 2000 --sampler dpmpp-2m --steps 13 --guidance 1,1.15,1.3,1.6"
+            " --out results/guidance",
+        ),
+        hours=0.3,
+    ),
+    Part(
+        name="scale",
+        commands=("python -m benchmarks.distance_scale --folder results/features",),
+        hours=0.1,
+        shipped=False,
+    ),
     Part(name="speed", commands=("python -m benchmarks.unet --rounds 7",), hours=0.6, shipped=False),
     Part(
         name="speed-eager",
@@ -47,26 +60,18 @@ PARTS = (
     Part(
         name="skip-tuning",
         commands=(
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[heun,unipc]"'
-            ' --calls "[5,7,9,13]" --rhos "[1,0.95,0.9,0.8,0.7,0.6,0.5]"',
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[unipc]" --calls "[19]"'
-            ' --rhos "[1,0.95,0.9,0.8,0.7,0.6,0.5]"',
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[dpmpp-2m]" --calls "[5,7,9]"'
-            ' --rhos "[1,0.95,0.9,0.8]"',
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[dpmpp-2m]" --calls "[13,19]"'
-            ' --rhos "[1,0.95,0.9]"',
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[heun]" --calls "[19]"'
-            ' --rhos "[1,0.95,0.9,0.8]"',
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[dpmpp-2m,heun]"'
-            ' --calls "[35]" --rhos "[1,0.95]"',
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[unipc]" --calls "[35]"'
-            ' --rhos "[1,0.9]"',
-            'python -m benchmarks.sampler_quality --folder results/features --samplers "[euler]" --calls "[5]"'
-            ' --rhos "[1]"',
-            "python -m benchmarks.sampler_quality --folder results/features --table --plot docs/images/skip-tuning.png"
-            " --settings unetdiff/assets/fashion-mnist/skip.json",
+            'python -m benchmarks.sampler_quality --folder results/features --images 2000 --samplers "[dpmpp-2m,unipc]"'
+            ' --calls "[5,7,9,13,19]" --rhos "[1,0.95,0.9,0.8]"',
+            'python -m benchmarks.sampler_quality --folder results/features --images 2000 --samplers "[heun]"'
+            ' --calls "[9,19]" --rhos "[1,0.95,0.9,0.8]"',
+            'python -m benchmarks.sampler_quality --folder results/features --images 2000 --samplers "[heun,unipc]"'
+            ' --calls "[9]" --rhos "[0.8,0.7,0.6]"',
+            'python -m benchmarks.sampler_quality --folder results/features --images 2000 --samplers "[unipc]"'
+            ' --calls "[13]" --rhos "[0.8,0.7,0.6]"',
+            "python -m benchmarks.sampler_quality --folder results/features --images 2000 --table"
+            " --plot docs/images/skip-tuning.png --settings unetdiff/assets/fashion-mnist/skip.json",
         ),
-        hours=25,
+        hours=1.5,
     ),
     Part(name="extraction", commands=("python -m benchmarks.features",), hours=0.2),
     Part(
