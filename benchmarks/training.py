@@ -3,8 +3,8 @@
 python -m benchmarks.training
 python -m benchmarks.training --config configs/fashion-mnist.yaml --rounds 10
 
-All have the same network without classes, the same images, the same batch size and predict the noise of a linear
-schedule; each in the way it is meant to be used:
+All have the same network without classes and with diffusers' group norm, the same images, the same batch size and
+predict the noise of a linear schedule; each in the way it is meant to be used:
 
     unetdiff    packed images, exactly resumable noise, fused AdamW, average of all weights
     diffusers   examples/unconditional_image_generation as of diffusers 0.39: PNG files decoded and brought to [-1, 1]
@@ -36,8 +36,10 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from benchmarks.run_step import RunStep
 from benchmarks.timing import Quartiles, Work, interleaved, ratios
 from unetdiff.cli import train
+from unetdiff.config import ResnetConfig
 from unetdiff.data import PackedDataset, prepare
 from unetdiff.losses import EpsilonObjective
+from unetdiff.training.averages import WarmupEMA
 from unetdiff.training.config import OptimizerConfig, TrainConfig
 from unetdiff.unet import UNet
 
@@ -162,9 +164,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     config, rounds = train.train_config(train.parser().parse_args(["--config", str(options.config)])), options.rounds
     config = replace(
         config,
-        model=replace(config.model, num_classes=None),
+        model=replace(config.model, num_classes=None, resnet=ResnetConfig()),  # the peer has 32 groups at every width
         objective=EpsilonObjective(),
         optimizer=OptimizerConfig(),
+        ema=WarmupEMA(),
         batch_size=4 if options.quick else config.batch_size,
     )
     times = measure(config, 1 if options.quick else rounds)
