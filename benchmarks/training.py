@@ -3,7 +3,7 @@
 python -m benchmarks.training
 python -m benchmarks.training --config configs/fashion-mnist.yaml --rounds 10
 
-All have the same network without classes and with diffusers' group norm, the same images, the same batch size and
+All have the same network without classes and with as many groups at every width, the same images, the same batch size and
 predict the noise of a linear schedule; each in the way it is meant to be used:
 
     unetdiff    packed images, exactly resumable noise, fused AdamW, average of all weights
@@ -36,7 +36,6 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from benchmarks.run_step import RunStep
 from benchmarks.timing import Quartiles, Work, interleaved, ratios
 from unetdiff.cli import train
-from unetdiff.config import ResnetConfig
 from unetdiff.data import PackedDataset, prepare
 from unetdiff.losses import EpsilonObjective
 from unetdiff.training.averages import WarmupEMA
@@ -162,9 +161,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser().parse_args(argv)
     torch.set_num_threads(options.threads)
     config, rounds = train.train_config(train.parser().parse_args(["--config", str(options.config)])), options.rounds
+    resnet = replace(config.model.resnet, norm_min_channels=1)  # the peer has as many groups at every width
     config = replace(
         config,
-        model=replace(config.model, num_classes=None, resnet=ResnetConfig()),  # the peer has 32 groups at every width
+        model=replace(config.model, num_classes=None, resnet=resnet),
         objective=EpsilonObjective(),
         optimizer=OptimizerConfig(),
         ema=WarmupEMA(),

@@ -1,9 +1,12 @@
 """`unetdiff attention` on a run of captions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from unetdiff import UNet, load_model, save_model
 from unetdiff.cli.main import main
 from unetdiff.pictures import read_png
 
@@ -64,3 +67,12 @@ def test_a_picture_for_each_prompt(attend, tmp_path):
 
 def test_a_model_without_a_text_is_refused(refused):
     assert "model: expected one that attends to a text, got" in refused(["attention", "fashion-mnist"])
+
+
+def test_a_network_that_does_not_attend_to_its_text_is_refused(run, tmp_path, refused):
+    denoiser, info = load_model(run)
+    config = denoiser.unet.config
+    levels = tuple(replace(level, attention=None) for level in config.levels)
+    save_model(tmp_path / "deaf", UNet(replace(config, levels=levels)), info)
+    command = ["attention", str(tmp_path / "deaf"), "--prompt", "bag", "--out", str(tmp_path / "out")]
+    assert "unet: expected a network with cross-attention, got 'one without'" in refused(command)

@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from unetdiff.errors import user_input
 from unetdiff.features.capture import capture
 from unetdiff.plain import require
 from unetdiff.unet import UNet
@@ -55,10 +56,12 @@ class AttentionMaps:
         May be opened again, to go on with the same maps: around the conditional one of two denoisers, for instance.
 
         Raises:
-            ValueError: a network without cross-attention; a call with rows that are not the images', nor twice as many.
+            InputError: a network without cross-attention.
+            ValueError: a call with rows that are not the images', nor twice as many.
         """
         layers = [name for name in unet.taps if name.endswith(CROSS_ATTENTION)]
-        require(bool(layers), "unet", "a network with cross-attention", "one without")
+        with user_input():
+            require(bool(layers), "unet", "a network with cross-attention", "one without")
         nodes = {unet.taps[name].node for name in layers}
         edits = {name: partial(self._add, name, unet.taps[name].node) for name in layers}
         sizes = {f"{node}:input": partial(self._note_size, node) for node in nodes}
