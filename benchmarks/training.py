@@ -3,8 +3,8 @@
 python -m benchmarks.training
 python -m benchmarks.training --config configs/fashion-mnist.yaml --rounds 10
 
-All have the same network without classes and with as many groups at every width, the same images, the same batch size and
-predict the noise of a linear schedule; each in the way it is meant to be used:
+All have the same network without classes and with as many groups at every width, the same images and the same batch
+size, and predict the noise of a linear schedule; each in the way it is meant to be used:
 
     unetdiff    packed images, exactly resumable noise, fused AdamW, average of all weights
     diffusers   examples/unconditional_image_generation as of diffusers 0.39: PNG files decoded and brought to [-1, 1]

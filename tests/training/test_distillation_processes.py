@@ -14,6 +14,7 @@ from unetdiff.training.loop import Trainer
 from unetdiff.unet import UNet
 
 REMOVED = {"up_blocks.1.resnets.1": "shortcut"}
+LR = 1e-3
 
 
 def numbers(folder):
@@ -40,11 +41,16 @@ def test_two_processes_equal_one(small_run, data, model, tmp_path, launch, reque
         "init": config.init,
         "distill": {"class_path": "KnowledgeDistillation", "init_args": {"teacher": config.distill.teacher}},
         "data": {"source": "fashion-mnist"},
-        "optimizer": {"lr": 1e-3, "warmup_steps": 2, "weight_decay": 0.01},
+        "optimizer": {"lr": LR, "warmup_steps": 2, "weight_decay": 0.01},
         **{section: {"every": 0} for section in ("preview", "validation")},
         **{name: getattr(config, name) for name in ("steps", "batch_size", "num_workers", "log_every", "seed")},
     }
     (tmp_path / "two.yaml").write_text(json.dumps(values))
     request.getfixturevalue(launch)(["--config", str(tmp_path / "two.yaml")])
     for expected, found in zip(numbers(tmp_path / "one"), numbers(tmp_path / "two"), strict=True):
-        assert found == pytest.approx(expected, rel=1e-4)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            # What a norm takes out again has rounding for a gradient, and Adam makes a whole step of any gradient: the
+            # maps between differ by some lr, their loss by its square, and nothing behind the norm does.
+            between = LR**2 if name.startswith("features.") else 0.0
+            assert found[name] == pytest.approx(value, rel=1e-4, abs=between), name
