@@ -120,8 +120,8 @@ def machine() -> str:
 def _execute(command: str) -> str:
     """What a command prints; what it says beside that is seen while it runs."""
     program, *arguments = shlex.split(command)
-    start = [sys.executable] if program == "python" else [sys.executable, "-m", program]
-    return subprocess.run([*start, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+    beside = Path(sys.executable).with_name(program)  # of this environment, activated or not
+    return subprocess.run([beside, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _code(text: str) -> str:

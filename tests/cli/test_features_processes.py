@@ -1,9 +1,14 @@
 """Several processes extract the features of every image exactly once, and the same bits as a single process."""
 
+from itertools import product
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from tests.processes import share
+from unetdiff.cli import device
 from unetdiff.cli.main import main
 from unetdiff.features import sweep
 
@@ -28,3 +33,19 @@ def test_two_processes_share_the_files(model, tmp_path, monkeypatch):
     assert len(files) == 5 + 2
     for name in files:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fashion_mnist")
+def test_two_processes_share_a_sweep(tmp_path):
+    options = ["--nodes", "conv_in", "--sigmas", "0.1", "--head", "knn", "--baselines", "--device", "cpu"]
+    output = share(main, ["sweep", "fashion-mnist", *options, "--out", str(tmp_path / "out")], tmp_path / "log")
+    assert output.count("500 of 500 images done") == 2  # of the model and of the one with random weights
+    assert output.count("sweep.csv") == 1
+
+
+@pytest.mark.parametrize(("name", "gpu"), list(product(["auto", "cpu", "cuda"], [True, False])))
+def test_processes_without_a_gpu_are_told_to_share(monkeypatch, name, gpu):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: gpu)
+    monkeypatch.setattr(device, "PartialState", SimpleNamespace)
+    assert device.processes(name).cpu == (name == "cpu" or not gpu)

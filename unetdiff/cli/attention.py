@@ -8,12 +8,11 @@ from pathlib import Path
 import jsonargparse
 import numpy as np
 import torch
-from accelerate import PartialState
 from torch import Tensor
 
 from unetdiff.atomic import replacing
 from unetdiff.cli.asked import AskedOptions, wanted_samples
-from unetdiff.cli.device import DeviceName, device_called
+from unetdiff.cli.device import DeviceName, device_called, processes
 from unetdiff.cli.generate import generate
 from unetdiff.cli.help_formatter import HelpWithLists
 from unetdiff.cli.loaded_model import LoadedModel
@@ -146,7 +145,7 @@ def run(args: jsonargparse.Namespace) -> None:
         asked, recipe = options_from(AskedOptions, chosen), Recipe.from_options(chosen)
         output = options_from(OutputOptions, chosen)
     places = output.text_encoder, output.codec
-    device = device_called(output.device, PartialState(cpu=output.device == "cpu"))
+    device = device_called(output.device, processes(output.device))
     model = LoadedModel.load(args.model, device, *places)
     if model.text is None:
         raise InputError(f"model: expected one that attends to a text, got {model.folder}")

@@ -1,4 +1,4 @@
-"""Where a command computes: the `--device` of several commands."""
+"""Where a command computes: the `--device` of several commands, and the processes that share their work."""
 
 from typing import Literal
 
@@ -7,10 +7,15 @@ from accelerate import PartialState
 
 from unetdiff.errors import InputError
 
-__all__ = ["DeviceName", "device_called", "require_present"]
+__all__ = ["DeviceName", "device_called", "processes", "require_present"]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 """auto is the GPU if there is one, in every process its own."""
+
+
+def processes(name: DeviceName) -> PartialState:
+    """The processes that were started for a command on that device; accelerate has to be told where there is no GPU."""
+    return PartialState(cpu=name == "cpu" or not torch.accelerator.is_available())
 
 
 def device_called(name: DeviceName, state: PartialState) -> torch.device:

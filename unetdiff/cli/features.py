@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import jsonargparse
-from accelerate import PartialState
 from tqdm import tqdm
 
 from unetdiff.cli.data_options import add_data_options, data_config
-from unetdiff.cli.device import DeviceName, device_called
+from unetdiff.cli.device import DeviceName, device_called, processes
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.data import DataConfig, prepare
@@ -119,7 +118,7 @@ def parser() -> jsonargparse.ArgumentParser:
 def run(args: jsonargparse.Namespace) -> None:
     """Make what is missing in the stores, say where they are and how long it took."""
     options, data = _options(args)
-    state = PartialState(cpu=options.device == "cpu")
+    state = processes(options.device)
     model = LoadedModel.load(args.model, device_called(options.device, state), options.text_encoder, options.codec)
     with state.main_process_first():  # which packs the images
         sweeps = _sweeps(model, options, data)

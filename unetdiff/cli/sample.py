@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jsonargparse
-from accelerate import PartialState
 
 from unetdiff.cli.asked import AskedOptions, file_hash, wanted_samples
-from unetdiff.cli.device import DeviceName, device_called
+from unetdiff.cli.device import DeviceName, device_called, processes
 from unetdiff.cli.generate import generate
 from unetdiff.cli.help_formatter import HelpWithLists
 from unetdiff.cli.loaded_model import LoadedModel
@@ -83,7 +82,7 @@ def parser() -> jsonargparse.ArgumentParser:
 def run(args: jsonargparse.Namespace) -> None:
     """Make what is missing in the samples folder, say where it is and how long it took."""
     asked, recipe, output = _options(args)
-    state = PartialState(cpu=output.device == "cpu")
+    state = processes(output.device)
     device = device_called(output.device, state)
     places = output.text_encoder, output.codec
     model = LoadedModel.load(args.model, device, *places)

@@ -11,6 +11,7 @@ from accelerate import PartialState
 
 from unetdiff.cli import features as extraction
 from unetdiff.cli.data_options import data_config
+from unetdiff.cli.device import processes
 from unetdiff.cli.figure import Picture
 from unetdiff.cli.heatmap import Heatmap
 from unetdiff.cli.loaded_model import LoadedModel
@@ -51,12 +52,13 @@ def run(args: jsonargparse.Namespace) -> None:
     with user_input():
         options = options_from(ProbeOptions, parser().instantiate(args))
     picture = None if args.plot is None else Picture(args.plot)
-    with PartialState().main_process_first():  # which packs the images
+    state = processes(args.device)
+    with state.main_process_first():  # which packs the images
         images = _labelled_images(args)
     extraction.run(_of_extraction(args, args.model, args.out))
     if args.baselines:
-        extraction.run(_of_extraction(args, _untrained(args), args.out / UNTRAINED))
-    if not PartialState().is_main_process:
+        extraction.run(_of_extraction(args, _untrained(args, state), args.out / UNTRAINED))
+    if not state.is_main_process:
         return
     features = {"model": LabelledFeatures.open(args.out)}
     if args.baselines:
@@ -84,10 +86,10 @@ def _of_extraction(args: jsonargparse.Namespace, model: str | Path | None, out: 
     return chosen
 
 
-def _untrained(args: jsonargparse.Namespace) -> Path:
+def _untrained(args: jsonargparse.Namespace, state: PartialState) -> Path:
     """A model folder of the same network with random weights, which are those of the seed."""
     folder: Path = args.out / UNTRAINED / "model"
-    with PartialState().main_process_first():
+    with state.main_process_first():
         if not folder.exists():
             denoiser, info = load_model(args.model)
             with torch.random.fork_rng():

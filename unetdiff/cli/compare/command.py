@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
-from accelerate import PartialState
 
 from unetdiff.cli.begun import require_begun_with, write_settings
 from unetdiff.cli.compare.comparison import Comparison, JudgedRow
@@ -18,7 +17,7 @@ from unetdiff.cli.compare.report import show, write_report
 from unetdiff.cli.compare.rows import rows_of
 from unetdiff.cli.compare.settings import Setting, SettingOptions
 from unetdiff.cli.data_options import add_data_options, data_config
-from unetdiff.cli.device import device_called
+from unetdiff.cli.device import device_called, processes
 from unetdiff.cli.evaluate.command import NOT_SAMPLED, USUAL
 from unetdiff.cli.evaluate.evaluation import Asked
 from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions
@@ -82,7 +81,7 @@ def run(args: jsonargparse.Namespace) -> None:
         chosen = parser().instantiate(args)
         settings, output = options_from(SettingOptions, chosen).settings, options_from(OutputOptions, chosen)
         asked = _asked(chosen, settings[0])
-    state = PartialState(cpu=asked.images.device == "cpu")
+    state = processes(asked.images.device)
     device = device_called(asked.images.device, state)
     folder = ComparisonFolder(output.out)
     with state.main_process_first(), user_input():

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonargparse
-from accelerate import PartialState
 
 from unetdiff.atomic import replacing
 from unetdiff.cli.data_options import add_data_options, data_config
-from unetdiff.cli.device import device_called
+from unetdiff.cli.device import device_called, processes
 from unetdiff.cli.evaluate.evaluation import Asked, Evaluation, named_model
 from unetdiff.cli.evaluate.judged import Judged
 from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions, ReportOptions
@@ -65,7 +64,7 @@ def run(args: jsonargparse.Namespace) -> None:
     with user_input():
         chosen = parser().instantiate(args)
         asked = _asked(chosen)
-    state = PartialState(cpu=asked.images.device == "cpu")
+    state = processes(asked.images.device)
     device = device_called(asked.images.device, state)
     with state.main_process_first(), user_input():  # the first one packs images and keeps features of captioned ones
         model = None if asked.only_images else named_model(asked, device)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import jsonargparse
-from accelerate import PartialState
 
 from unetdiff.cli.data_options import add_data_options, data_config
-from unetdiff.cli.device import device_called
+from unetdiff.cli.device import device_called, processes
 from unetdiff.cli.loaded_model import LoadedModel
 from unetdiff.cli.prune.calibration_set import calibration_set
 from unetdiff.cli.prune.options import ScoringOptions
@@ -51,7 +50,7 @@ class Planning:
     def load(self, model: str | None) -> LoadedModel:
         """A model on the device that was asked for."""
         options = self.scoring
-        device = device_called(options.device, PartialState(cpu=options.device == "cpu"))
+        device = device_called(options.device, processes(options.device))
         return LoadedModel.load(model, device, options.text_encoder, options.codec)
 
     def calibration(self, model: LoadedModel) -> Calibration:
