@@ -109,6 +109,22 @@ def test_guidance_is_a_setting_too(compare):
     assert one != two
 
 
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ([], "in every row."),
+        (
+            ["--guidance-interval", "0.2,5", "--cache-interval", 2],
+            " All rows have guidance_interval 0.2,5, cache_interval 2.",
+        ),
+    ],
+)
+def test_the_page_says_what_was_chosen_for_all_rows(compare, there, options, end):
+    compare("a", "--steps", 1, "--guidance", "1,2", *options)
+    [shared] = [text for text in Page((there / "out" / "report.html").read_text()).texts if "in every row" in text]
+    assert shared.endswith(end)
+
+
 def test_the_page_needs_nothing_else_and_shows_the_samples(compare, there):
     pytest.importorskip("matplotlib")
     rows = compare("a", *FOUR, "--shown", 3)["rows"]

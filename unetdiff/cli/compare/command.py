@@ -22,7 +22,7 @@ from unetdiff.cli.evaluate.command import NOT_SAMPLED, USUAL
 from unetdiff.cli.evaluate.evaluation import Asked
 from unetdiff.cli.evaluate.options import CaptionOptions, ImageOptions, JudgeOptions
 from unetdiff.cli.help_formatter import HelpWithLists
-from unetdiff.cli.recipe import GROUPS
+from unetdiff.cli.recipe import GROUPS, Recipe
 from unetdiff.cli.recipe.help_lists import help_lists
 from unetdiff.cli.recipe.recipe import options_from
 from unetdiff.errors import user_input
@@ -92,7 +92,7 @@ def run(args: jsonargparse.Namespace) -> None:
     if not state.is_main_process:
         return
     with user_input():
-        comparison = Comparison(rows=list(map(JudgedRow.of, rows, candidates)))
+        comparison = Comparison(rows=list(map(JudgedRow.of, rows, candidates)), shared=_chosen(asked))
     write_report(comparison, folder, output.shown)
     show(comparison, folder)
 
@@ -113,5 +113,15 @@ def _asked(chosen: jsonargparse.Namespace, setting: Setting) -> Asked:
 
 def _common(asked: Asked) -> dict[str, JSON]:
     """What all rows of a folder share, so that images and numbers of two comparisons do not mix."""
-    recipe = {name: value for name, value in asked.recipe.facts().items() if name not in VARIED}
-    return {"data": asked.data.source, "seed": asked.images.seed, "recipe": recipe}
+    return {"data": asked.data.source, "seed": asked.images.seed, "recipe": _shared(asked)}
+
+
+def _shared(asked: Asked) -> dict[str, JSON]:
+    """The options of sampling that do not vary."""
+    return {name: value for name, value in asked.recipe.facts().items() if name not in VARIED}
+
+
+def _chosen(asked: Asked) -> dict[str, JSON]:
+    """Those of them that are not as they usually are."""
+    usual = Recipe().facts()
+    return {name: value for name, value in _shared(asked).items() if usual.get(name) != value}

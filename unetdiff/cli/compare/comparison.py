@@ -54,9 +54,15 @@ class Sheet:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """At least one row."""
+    """At least one row.
+
+    Attributes:
+        rows: in the order in which they are shown.
+        shared: options of sampling that are the same in all rows and were chosen, by name.
+    """
 
     rows: Sequence[JudgedRow]
+    shared: Mapping[str, JSON]
 
     @property
     def floors(self) -> dict[str, float]:
