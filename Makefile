@@ -18,7 +18,8 @@ help:
 	@echo "make clean      remove $(VENV) and caches"
 
 demo: $(VENV)/installed
-	$(BIN)/python sample.py --classes 0-9 --seeds 0-9 --guidance 1.3 --out samples/demo
+	$(BIN)/python sample.py --classes 0-9 --seeds 0-9 --sampler dpmpp-2m --steps 13 --guidance 1.6 \
+		--guidance_interval 0.2,5 --out samples/demo
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -29,7 +29,31 @@ PARTS = (
             "unetdiff compare fashion-mnist --n 2000 --sampler dpmpp-2m --steps 13 --guidance 1,1.15,1.3,1.6"
             " --out results/guidance",
         ),
+        hours=0.7,
+    ),
+    Part(
+        name="guidance-interval",
+        commands=(
+            "unetdiff compare fashion-mnist --n 2000 --sampler dpmpp-2m --steps 13 --guidance 1.3,1.6,2"
+            " --guidance_interval 0.2,5 --out results/guidance-interval",
+        ),
         hours=0.3,
+    ),
+    Part(
+        name="quality",
+        commands=(
+            "torchrun --nproc_per_node 2 -m -- unetdiff compare fashion-mnist --n 10000 --steps 18 --guidance 1,1.6"
+            " --guidance_interval 0.2,5 --out results/quality",
+        ),
+        hours=1,
+    ),
+    Part(
+        name="quality-fewer-calls",
+        commands=(
+            "unetdiff compare fashion-mnist --n 10000 --sampler dpmpp-2m --steps 13 --guidance 1.6"
+            " --guidance_interval 0.2,5 --out results/quality-fewer-calls",
+        ),
+        hours=0.4,
     ),
     Part(
         name="scale",
