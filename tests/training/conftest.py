@@ -1,5 +1,6 @@
 """A run small enough for a test: a real part of Fashion-MNIST, a network of two levels of eight channels."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,8 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.processes import ROOT, fsdp_environment, share
 from tests.training import fsdp_on_cpu
@@ -62,10 +65,23 @@ def data(fashion_mnist):
     return prepare(DataConfig(source="fashion-mnist"))
 
 
+def train_and_part(options):
+    """`unetdiff train`, which holds nothing that exchanges gradients when the processes part; see `Trainer._leave`."""
+    destroy = torch.distributed.destroy_process_group
+
+    def watched(group):
+        assert not [thing for thing in gc.get_objects() if type(thing) is DistributedDataParallel]
+        destroy(group)
+
+    torch.distributed.destroy_process_group = watched
+    main(["train", *options])
+    assert not torch.distributed.is_initialized()
+
+
 @pytest.fixture
 def ddp(tmp_path):
     """Trains with such options on two processes; gives what they said."""
-    return lambda options: share(main, ["train", *options], tmp_path / "log")
+    return lambda options: share(train_and_part, options, tmp_path / "log")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ import numpy as np
 from unetdiff.training.memory import peak_memory
 
 before = peak_memory()
-size = 2 * int(before) + 100
+size = int(before) + 100
 touched = np.ones((size, 2**20), np.uint8)
 during = peak_memory()
 del touched
@@ -20,11 +21,13 @@ print(before, size, during, peak_memory())
 
 
 def test_the_peak_rises_with_what_is_touched_and_stays():
-    """In a process of its own: this one's peak is what all tests before needed."""
+    """In a process of its own, which does not count what the larger one needed that starts it."""
+    larger = np.ones((256, 2**20), np.uint8)
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
     before, size, during, after = map(float, done.stdout.split())
+    assert before < memory.peak_memory() - len(larger) / 2
     assert size <= during < before + size + 100
-    assert after >= during
+    assert after >= during - 2  # Linux counts pages on each processor and sums them up now and then
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

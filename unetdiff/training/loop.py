@@ -114,8 +114,17 @@ class Trainer:
                 # A state that could not make a step is no place to go back to.
                 if stopped or self._due(0 if update is None else config.checkpoint_every):
                     self.store.save()
-        self.accelerator.end_training()
+        self._leave()
         return state.step >= config.steps
+
+    def _leave(self) -> None:
+        """Part from the other processes; what exchanges gradients goes first, never as the last that holds their group.
+
+        Its end would take the group with it while Python's lock is held, and wait for a thread of gloo that may want
+        the lock to let go of the last tensors: forever.
+        """
+        self.optimizer_step.unwrap()
+        self.accelerator.end_training()
 
     def _update(self, batches: TimedIterator[Batch], meter: Meter, log: RunLog | None) -> Update | None:
         """Make the next step; None where its numbers broke and the run goes on without it."""

@@ -104,6 +104,11 @@ class OptimizerStep:
             self.state.scaler.update()  # it has seen the gradient, and takes the next one only after this
         self.state.step += 1
 
+    def unwrap(self) -> None:
+        """Let go of what exchanges gradients with the other processes; steps after this are this process's own."""
+        self.training_loss = self._own_loss
+        self.accelerator.free_memory()
+
     def dropout_seed(self, part: int, process: int) -> int:
         """Seed of the next step's dropout: no generator's state has to be saved."""
         key = (self.config.seed, self.state.step, part, process)
