@@ -66,7 +66,12 @@ def data(fashion_mnist):
 
 
 def train_and_part(options):
-    """`unetdiff train`, which holds nothing that exchanges gradients when the processes part; see `Trainer._leave`."""
+    """`unetdiff train` as on a machine without a GPU.
+
+    It holds nothing that exchanges gradients when the processes part; see `Trainer._leave`.
+    """
+    del os.environ["ACCELERATE_USE_CPU"]
+    torch.accelerator.is_available = lambda: False
     destroy = torch.distributed.destroy_process_group
 
     def watched(group):

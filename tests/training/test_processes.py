@@ -112,6 +112,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(small_run, data, mon
 def test_processes_that_do_not_know_of_each_other_are_refused(small_run, data, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("ACCELERATE_USE_CPU")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     with pytest.raises(InputError, match=r"processes: expected the 2 that were started, got 1; .*ACCELERATE_USE_CPU"):
         Trainer(small_run(), data)
 

@@ -2,6 +2,7 @@
 
 import os
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, ProjectConfiguration
 
@@ -19,7 +20,10 @@ def join_processes(config: TrainConfig) -> Accelerator:
     folders = ProjectConfiguration(project_dir=str(config.out), logging_dir=str(config.out / "tensorboard"))
     try:
         accelerator = Accelerator(
-            mixed_precision=config.mixed_precision, log_with=list(config.trackers) or None, project_config=folders
+            cpu=not torch.accelerator.is_available(),  # where there is no GPU, processes would not see each other
+            mixed_precision=config.mixed_precision,
+            log_with=list(config.trackers) or None,
+            project_config=folders,
         )
     except ValueError as error:
         raise InputError(f"mixed_precision: expected what this device can do, got: {error}") from error
@@ -41,7 +45,7 @@ def check_processes(accelerator: Accelerator) -> None:
     """Raise InputError where processes were started that accelerate does not see, or share out in an older way."""
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if accelerator.num_processes < started:
-        hint = "without a GPU, ACCELERATE_USE_CPU=true makes them one training"
+        hint = "ACCELERATE_USE_CPU=true makes them one training on the CPU"
         raise InputError(
             f"processes: expected the {started} that were started, got {accelerator.num_processes}; {hint}"
         )

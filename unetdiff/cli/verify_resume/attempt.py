@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-import torch
-
 from unetdiff.errors import InputError
 from unetdiff.training.metrics import whole_lines
 from unetdiff.training.run_folder import RunFolder
@@ -78,8 +76,6 @@ class Attempt:
             world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": self.processes, "LOCAL_WORLD_SIZE": self.processes}
             environment |= {name: str(value) for name, value in world.items()}
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            if not torch.cuda.is_available():
-                environment["ACCELERATE_USE_CPU"] = "true"
         return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
 
 
