@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from unetdiff.nodes import Node, layout
 from unetdiff.plain import from_plain, require, to_plain
-from unetdiff.removal import Removal, require_removable
+from unetdiff.removal import Removal, also_removed, require_removable
 from unetdiff.widths import require_narrowable
 
 __all__ = ["AttentionConfig", "LevelConfig", "MidConfig", "ResnetConfig", "TimeConfig", "UNetConfig"]
@@ -305,6 +305,15 @@ class UNetConfig:
                 kind = self.upsample_at(node.level)
                 require(kind in ("conv", "nearest"), "odd_sizes", f"pad with upsample {kind!r}", self.odd_sizes)
 
+    def without(self, removed: Mapping[str, Removal]) -> "UNetConfig":
+        """The same network without these parts, too; what lies inside of what goes, and its widths, go with it.
+
+        Raises:
+            ValueError: a name or a way that the network does not have.
+        """
+        widths = {name: width for name, width in self.widths.items() if not _lies_in(name, removed)}
+        return replace(self, removed=also_removed(self.removed, removed), widths=widths)
+
     @property
     def time_channels(self) -> int:
         """Width of the raw time embedding."""
@@ -368,3 +377,7 @@ class UNetConfig:
             ValueError: an unknown key, a missing one, or a value that a field cannot take; the message names it.
         """
         return from_plain(cls, values)
+
+
+def _lies_in(name: str, parts: Mapping[str, Removal]) -> bool:
+    return name in parts or any(name.startswith(f"{part}.") for part in parts)

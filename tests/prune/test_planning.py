@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from unetdiff.denoiser import Denoiser
 from unetdiff.errors import InputError
+from unetdiff.preconditioning import EDM
 from unetdiff.prune.parts import parts_of
 from unetdiff.prune.plan import Plan, architecture_hash
 from unetdiff.prune.planning import PlanConfig, make_plan
 from unetdiff.prune.savings import Probe
+from unetdiff.prune.width import narrow, units
 
 MID = "mid_block.attentions.0"
 
@@ -34,6 +37,22 @@ def test_budgets_are_kept(denoiser, calibration, select, budget, keep):
     assert plan.budget.total == whole
     assert 0.4 * keep * whole < left <= keep * whole
     assert plan.apply(denoiser.unet).config.removed == plan.removed
+
+
+@pytest.mark.parametrize("granularity", ["nodes", "blocks", "layers"])
+def test_a_narrowed_network_can_be_pruned(denoiser, calibration, granularity):
+    """The widths of what goes go with it; savings are the differences of whole networks."""
+    halves = {
+        name: range(part.units // 2) for name, part in units.parts(denoiser.unet.config).items() if part.units > 1
+    }
+    narrower = Denoiser(narrow(denoiser.unet, halves), denoiser.preconditioning)
+    plan = planned(narrower, calibration, keep=0.5, parts=granularity)
+    pruned = plan.apply(narrower.unet)
+    assert 0 < len(pruned.config.widths) < len(narrower.unet.config.widths)
+    left = Probe(config=narrower.unet.config, size=(8, 8), context_tokens=4).total(plan.removed).parameters
+    assert left == pruned.num_parameters() <= 0.5 * narrower.unet.num_parameters()
+    x, condition = calibration.x[:1], {name: value[:1] for name, value in calibration.condition.items()}
+    assert Denoiser(pruned, EDM())(x, 1.0, **condition).isfinite().all()
 
 
 def test_the_knapsacks_sum_is_the_least(denoiser, calibration):

@@ -1,10 +1,9 @@
 """A network without some of its parts."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from unetdiff.prune.assembly import assemble
-from unetdiff.removal import Removal, also_removed
+from unetdiff.removal import Removal
 from unetdiff.unet import UNet
 
 __all__ = ["prune"]
@@ -21,13 +20,4 @@ def prune(unet: UNet, removed: Mapping[str, Removal]) -> UNet:
     Raises:
         ValueError: a name or a way that the network does not have.
     """
-    config = replace(
-        unet.config,
-        removed=also_removed(unet.config.removed, removed),
-        widths={name: width for name, width in unet.config.widths.items() if not _is_gone(name, removed)},
-    )
-    return assemble(config, unet.state_dict(keep_vars=True).__getitem__, unet.training)
-
-
-def _is_gone(name: str, removed: Mapping[str, Removal]) -> bool:
-    return name in removed or any(name.startswith(f"{part}.") for part in removed)
+    return assemble(unet.config.without(removed), unet.state_dict(keep_vars=True).__getitem__, unet.training)

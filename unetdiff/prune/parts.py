@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -94,7 +94,7 @@ def _inside(name: str, node: str) -> bool:
 
 def _left(unet: UNet, node: str, name: str, way: Removal) -> nn.Module:
     """The module of the node in a network without this part, with the tensors of this one."""
-    config = replace(unet.config, removed=also_removed(unet.config.removed, {name: way}))
+    config = unet.config.without({name: way})
     with torch.device("meta"):
         left = build_node(next(other for other in config.nodes() if other.name == node), config)
     tensors = unet.get_submodule(node).state_dict()

@@ -6,13 +6,13 @@ in their nodes: for all nodes, for the first blocks of all transformers, and so 
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from unetdiff.config import UNetConfig
 from unetdiff.describe import NodeCost, costs
 from unetdiff.prune.parts import Part
-from unetdiff.removal import Removal, also_removed
+from unetdiff.removal import Removal
 
 __all__ = ["Cost", "Probe"]
 
@@ -54,8 +54,7 @@ class Probe:
         return self._rows({})
 
     def _rows(self, removed: Mapping[str, Removal]) -> dict[str, NodeCost]:
-        config = replace(self.config, removed=also_removed(self.config.removed, removed))
-        return {row.name: row for row in costs(config, self.size, self.context_tokens)}
+        return {row.name: row for row in costs(self.config.without(removed), self.size, self.context_tokens)}
 
 
 def _difference(before: NodeCost, after: NodeCost) -> Cost:
