@@ -1,6 +1,6 @@
 import pytest
 
-from unetdiff.prune import prune
+from unetdiff.prune import latency, prune
 from unetdiff.prune.latency import milliseconds, nanoseconds_saved
 from unetdiff.prune.parts import parts_of
 from unetdiff.prune.savings import Probe
@@ -29,6 +29,13 @@ def test_a_pruned_network_saves_what_is_left_of_it(unet):
     (block,) = (part for part in parts_of(pruned) if part.name == BLOCK)
     expected = prune(pruned, {BLOCK: "identity"}).num_parameters()
     assert probe.savings([block])[BLOCK].parameters == pruned.num_parameters() - expected
+
+
+def test_time_begins_when_the_device_has_done_all_before(monkeypatch):
+    done = []
+    monkeypatch.setattr(latency, "_wait_for", lambda device: done.append(device))
+    latency._nanoseconds(lambda: done.append("work"), "device")
+    assert done == ["device", "work", "device"]
 
 
 def test_measured_time_is_of_every_part_and_never_negative(denoiser, calibration):

@@ -29,7 +29,8 @@ def milliseconds(denoisers: Mapping[str, Denoiser], batch: Calibration, rounds: 
     taken: dict[str, list[int]] = defaultdict(list)
     for _ in range(1 + rounds):
         for name, denoiser in denoisers.items():
-            taken[name].append(_nanoseconds(partial(denoiser, batch.x, batch.sigma, **batch.condition)))
+            work = partial(denoiser, batch.x, batch.sigma, **batch.condition)
+            taken[name].append(_nanoseconds(work, batch.x.device))
     return {name: median(times[1:]) / 1e6 for name, times in taken.items()}
 
 
@@ -41,7 +42,8 @@ def nanoseconds_saved(
 
     def measure(fork: Fork, part: Part) -> Tensor:
         own = denoiser.unet.get_submodule(part.node)
-        whole, without = (_nanoseconds(partial(fork.feature, module)) for module in (own, part.left))
+        works = (partial(fork.feature, module) for module in (own, part.left))
+        whole, without = (_nanoseconds(work, batch.x.device) for work in works)
         saved[part.name].append(whole - without)
         return batch.weight
 
@@ -50,10 +52,15 @@ def nanoseconds_saved(
     return {name: max(round(median(times[1:])), 0) for name, times in saved.items()}
 
 
-def _nanoseconds(work: Callable[[], Tensor]) -> int:
-    """Of one call, until the device has done it."""
+def _nanoseconds(work: Callable[[], Tensor], device: torch.device) -> int:
+    """Of one call, from when the device has done all that was asked before until it has done this."""
+    _wait_for(device)
     began = time.perf_counter_ns()
-    result = work()
-    if result.is_cuda:
-        torch.cuda.synchronize(result.device)
+    work()
+    _wait_for(device)
     return time.perf_counter_ns() - began
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
