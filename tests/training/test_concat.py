@@ -53,10 +53,10 @@ def test_a_run_goes_on_and_says_what_it_was_told(told_run, data, held_out_images
     assert model_info(trainer.config, data, 6).concat == concat.info
     for parameter in trainer.state.unet.parameters():
         nn.init.normal_(parameter, std=0.1)  # where training begins, zeros hide the condition
-    before = trainer.validation(trainer.state).loss["weights"]
-    assert trainer.validation(trainer.state).loss["weights"] == before
+    before = trainer.validation(trainer.state, 8).loss["weights"]
+    assert trainer.validation(trainer.state, 8).loss["weights"] == before
     trainer.validation.grid.condition["concat"].mul_(-1)
-    assert trainer.validation(trainer.state).loss["weights"] != before
+    assert trainer.validation(trainer.state, 8).loss["weights"] != before
 
 
 @pytest.mark.parametrize("concat", TASKS)
@@ -107,7 +107,7 @@ def test_a_preview_shows_what_was_given_and_held_out(told_run, data, held_out_im
     assert rows.condition["class_labels"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
     denoiser = Denoiser(UNet(config.model).eval(), EDM())
-    picture = PreviewGrid.of(config, data, held_out_images)(denoiser, 0).pictures["samples"]
+    picture = PreviewGrid.of(config, data, held_out_images)(denoiser, 0, 5).pictures["samples"]
     pixels = read_png(picture)[:58, -6 * 58 :]
     first = np.round((images[0, 0].numpy() + 1) * 127.5).astype(np.uint8)
     assert np.array_equal(pixels[2:58:2, 58:114:2, 0], first)

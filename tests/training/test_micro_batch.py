@@ -6,21 +6,25 @@ from dataclasses import replace
 import pytest
 import torch
 
+from unetdiff.cli.preview_grid import PreviewGrid
+from unetdiff.data import DataConfig, prepare
 from unetdiff.errors import InputError
+from unetdiff.training.config import PreviewConfig, ValidationConfig
 from unetdiff.training.loop import Trainer
 from unetdiff.training.resume import starting_points
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
-def trainer_with_room_for(images, config, data, error=OUT_OF_MEMORY):
-    trainer = Trainer(config, data)
+def trainer_with_room_for(images, config, data, error=OUT_OF_MEMORY, **others):
+    trainer = Trainer(config, data, **others)
 
     def allocate(module, inputs):
         if len(inputs[0]) > images:
             raise type(error)(*error.args)  # a new one: it holds the tensors of its frames
 
-    trainer.state.unet.conv_out.register_forward_pre_hook(allocate)  # late, when much is computed already
+    for network in (trainer.state.unet, *trainer.state.ema.models.values()):
+        network.conv_out.register_forward_pre_hook(allocate)  # late, when much is computed already
     return trainer
 
 
@@ -38,6 +42,16 @@ def test_it_trains_like_a_run_in_so_many_parts(small_run, data, images, configur
     assert trainer.config == replace(reference.config, out=trainer.config.out)
     assert trainer.fit()
     assert_same_weights(trainer, reference)
+
+
+def test_what_is_shown_on_the_way_takes_no_more_room(small_run, data):
+    shown = {"preview": PreviewConfig(every=2, rows=2, columns=3, steps=1), "validation": ValidationConfig(every=2)}
+    config, held_out = small_run(steps=4, **shown), prepare(DataConfig(split="test"))
+    preview = PreviewGrid.of(config, data, held_out)
+    trainer = trainer_with_room_for(4, config, data, preview=preview, held_out=held_out)
+    trainer.fit_memory()
+    assert trainer.fit()
+    assert (trainer.folder.samples / "step-0000004.png").exists()
 
 
 def test_every_divisor_of_an_odd_share_is_tried(small_run, data):

@@ -44,7 +44,7 @@ def test_the_loss_of_a_blank_network_is_known(validated, batch_size):
     """c_skip x - x0 is (c_skip - 1) x0 + c_skip sigma eps, whatever the size of the batches that compute it."""
     validation = validated(batch_size=batch_size).validation
     objective, batch = EDMObjective(), validation.grid
-    losses = validation._losses(Blank())
+    losses = validation._losses(Blank(), batch_size)
     for sigma, loss in zip(validation.grid.sigmas, losses, strict=True):
         c_skip = objective.preconditioning.c_skip(sigma)
         error = (c_skip - 1) * batch.images + c_skip * sigma * batch.noise
@@ -63,7 +63,7 @@ def test_the_grid_is_frozen(validated, held_out_images):
     assert torch.equal(first.validation.grid.images, second.validation.grid.images)
     other = validated("three", validation=replace(GRID, seed=1))
     assert not torch.equal(first.validation.grid.noise, other.validation.grid.noise)
-    assert first.validation(first.state) == first.validation(first.state)
+    assert first.validation(first.state, 8) == first.validation(first.state, 8)
 
 
 def test_more_images_than_there_are_is_all_of_them_once(validated, held_out_images):
@@ -77,7 +77,7 @@ def test_every_average_is_measured_and_the_mean_is_that_of_the_levels(validated)
     for _ in range(3):
         trainer.optimizer_step(batches)
     trainer.state.log_variance.weight.data.fill_(3.0)  # no part of what is measured
-    record = trainer.validation(trainer.state)
+    record = trainer.validation(trainer.state, 8)
     assert (record.kind, record.step, record.images) == ("validation", 3, 6)
     assert list(record.loss) == ["weights", "ema-0.05", "ema-0.1"]
     assert len(set(record.loss.values())) == 3
@@ -88,18 +88,18 @@ def test_every_average_is_measured_and_the_mean_is_that_of_the_levels(validated)
         )
     plain = validated("plain", ema=PowerEMA(widths=(0.05, 0.1)))
     plain.state.unet.load_state_dict(trainer.state.unet.state_dict())
-    assert plain.validation(plain.state).loss["weights"] == record.loss["weights"]
+    assert plain.validation(plain.state, 8).loss["weights"] == record.loss["weights"]
 
 
 def test_the_network_is_told_the_class_and_drops_nothing_out(validated):
     trainer = validated()
     for parameter in trainer.state.unet.parameters():
         nn.init.normal_(parameter, std=0.1)  # where training begins, zeros hide the condition
-    before = trainer.validation(trainer.state)
-    assert trainer.validation(trainer.state) == before  # nothing is dropped out
+    before = trainer.validation(trainer.state, 8)
+    assert trainer.validation(trainer.state, 8) == before  # nothing is dropped out
     labels = trainer.validation.grid.condition["class_labels"]
     trainer.validation.grid.condition["class_labels"] = (labels + 1) % 10
-    assert trainer.validation(trainer.state).loss["weights"] != before.loss["weights"]
+    assert trainer.validation(trainer.state, 8).loss["weights"] != before.loss["weights"]
 
 
 def test_training_does_not_notice(small_run, data, validated):

@@ -159,6 +159,14 @@ def test_pictures_go_where_accelerate_can_take_them(small_run, fashion_mnist, da
     ]
 
 
+def test_a_preview_that_is_not_finite_is_black_and_told(options, out, capsys):
+    """It is the policy for steps that decides what becomes of the run."""
+    broken = ["--optimizer.lr", "1e20", "--optimizer.clip_norm", "null", "--preview.every", "1"]
+    assert main([*options, *broken, "--on_nonfinite", "skip"]) == 0
+    assert "4 of 4 samples are not finite and are left black" in capsys.readouterr().err
+    assert (out / "samples" / "step-0000004.png").exists()
+
+
 def test_tensorboard_drops_what_came_after_the_checkpoint(small_run, data):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -166,7 +174,7 @@ def test_tensorboard_drops_what_came_after_the_checkpoint(small_run, data):
     config = small_run(trackers=("tensorboard",), steps=4)
     Trainer(config, data).fit()
     start = config.out / "checkpoints" / "step-0000002"
-    Trainer(config, data, preview=lambda denoiser, step: Shown(), starts=[start]).fit()
+    Trainer(config, data, preview=lambda *_: Shown(), starts=[start]).fit()
     events = EventAccumulator(str(config.out / "tensorboard" / "unetdiff")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4]
 

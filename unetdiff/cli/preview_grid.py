@@ -1,5 +1,6 @@
 """A grid of samples from a run's averaged weights, drawn with the same seeds every time."""
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 import samplers
 from unetdiff.data import PackedDataset
@@ -52,15 +54,14 @@ class PreviewGrid:
             neighbours=TrainingNeighbours(data, held_out, folder) if compared else None,
         )
 
-    def __call__(self, denoiser: Denoiser, step: int) -> Shown:
-        """Draw what the network can do after so many steps."""
+    def __call__(self, denoiser: Denoiser, step: int, batch_size: int) -> Shown:
+        """Draw what the network can do after so many steps; what is not finite is left empty, and told."""
         config, device = self.config, denoiser.unet.device
         codec = None if self.info.codec is None else load_described_codec(self.info.codec, device=device)
         images = config.rows * config.columns
-        noise = samplers.PerImageNoise(range(config.seed, config.seed + images), self.info.data.shape, device=device)
-        sigmas = samplers.karras(config.steps, *self.info.preconditioning.sigma_range)
-        denoise: samplers.Denoise = partial(denoiser, **{name: x.to(device) for name, x in self.rows.condition.items()})
-        result = samplers.sample(denoise, noise() * sigmas[0].item(), sigmas, samplers.Heun())
+        noise = samplers.PerImageNoise(range(config.seed, config.seed + images), self.info.data.shape, device=device)()
+        parts = torch.split(torch.arange(images), batch_size)
+        result = _finite(torch.cat([self._samples(denoiser, noise, part) for part in parts]), step)
         pictures = to_uint8(result if codec is None else _decoded(codec, result, config.columns))
         facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
         path = self.folder / f"step-{step:07d}.png"
@@ -70,6 +71,22 @@ class PreviewGrid:
             return Shown(pictures={"samples": path})
         beside, record = self.neighbours.show(result, step, config.columns)
         return Shown(pictures={"samples": path, "neighbours": beside}, record=record)
+
+    def _samples(self, denoiser: Denoiser, noise: Tensor, part: Tensor) -> Tensor:
+        """Those of these numbers."""
+        sigmas = samplers.karras(self.config.steps, *self.info.preconditioning.sigma_range)
+        condition = {name: values[part].to(noise.device) for name, values in self.rows.condition.items()}
+        denoise: samplers.Denoise = partial(denoiser, **condition)
+        return samplers.sample(denoise, noise[part] * sigmas[0].item(), sigmas, samplers.Heun())
+
+
+def _finite(images: Tensor, step: int) -> Tensor:
+    """Black in place of what is not finite: training itself tells where numbers break, and acts as it was asked to."""
+    broken = ~images.isfinite().flatten(1).all(dim=1)
+    if broken.any():
+        told = f"preview of step {step}: {int(broken.sum())} of {len(images)} samples are not finite and are left black"
+        tqdm.write(told, file=sys.stderr)
+    return images.masked_fill(broken[:, None, None, None], -1.0)
 
 
 def _decoded(codec: Codec, latents: Tensor, columns: int) -> Tensor:

@@ -79,6 +79,11 @@ class Trainer:
         """Whether this process is the one that writes."""
         return bool(self.accelerator.is_main_process)
 
+    @property
+    def _images_at_a_time(self) -> int:
+        """Those of a batch that this process takes at once."""
+        return self.config.batch_size // (self.config.accumulation * int(self.accelerator.num_processes))
+
     def fit_memory(self) -> None:
         """Take batches in more parts than configured, on all processes alike, where memory needs that.
 
@@ -173,7 +178,7 @@ class Trainer:
         """Validate and preview when it is time; before the checkpoint of this step, so that what it logs is whole."""
         config = self.config
         if self.validation is not None and self._due(config.validation.every):
-            record = self.validation(self.store.whole())
+            record = self.validation(self.store.whole(), self._images_at_a_time)
             if log is not None:
                 log.add(record)
                 display.validated(record)
@@ -181,7 +186,7 @@ class Trainer:
             state = self.store.whole()
             if log is not None:
                 denoiser = Denoiser(state.ema.model, config.objective.preconditioning).to(self.accelerator.device)
-                log.show(self.preview(denoiser.eval(), state.step), state.step)
+                log.show(self.preview(denoiser.eval(), state.step, self._images_at_a_time), state.step)
 
     def _add_snapshots(self) -> None:
         """Store the averages when it is time; before the checkpoint of this step, so that it never lacks them."""

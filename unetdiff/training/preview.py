@@ -19,5 +19,5 @@ class Shown:
     record: MemorisationRecord | None = None
 
 
-Preview: TypeAlias = Callable[[Denoiser, int], Shown]
-"""`preview(denoiser, step)` shows what the averaged weights can do."""
+Preview: TypeAlias = Callable[[Denoiser, int, int], Shown]
+"""`preview(denoiser, step, batch_size)` shows what the averaged weights can do; so many images fit into memory."""

@@ -23,11 +23,12 @@ __all__ = ["Validation"]
 class Validation:
     """Calling it measures a state's weights and their averages: together, so every process has to.
 
-    Nothing is drawn from torch's generators, so training goes on as if it had not happened.
+    Nothing is drawn from torch's generators, so training goes on as if it had not happened. `batch_size` is what a
+    process takes at a time.
     """
 
     def __init__(self, config: TrainConfig, data: PackedDataset, accelerator: Accelerator) -> None:
-        self.config, self.accelerator = config, accelerator
+        self.objective, self.accelerator = config.objective, accelerator
         levels, images = config.validation.sigmas, min(config.validation.images, len(data))
         rows = row_conditions(config, data)
         seed, pictures = config.validation.seed, told_pictures(config)
@@ -35,11 +36,11 @@ class Validation:
         sigmas = config.objective.sigma((torch.arange(levels) + 0.5) / levels)
         self.grid = NoiseGrid(images=batch.images, noise=batch.noise, condition=batch.condition, sigmas=sigmas)
 
-    def __call__(self, state: TrainingState) -> ValidationRecord:
+    def __call__(self, state: TrainingState, batch_size: int) -> ValidationRecord:
         """Mean losses after the steps made so far."""
         training = state.unet.training
         networks = {"weights": state.unet.eval(), **state.ema.models}
-        losses = {name: self._losses(network) for name, network in networks.items()}
+        losses = {name: self._losses(network, batch_size) for name, network in networks.items()}
         state.unet.train(training)
         return ValidationRecord(
             step=state.step,
@@ -54,11 +55,10 @@ class Validation:
         )
 
     @torch.no_grad()
-    def _losses(self, unet: UNet) -> Tensor:
-        """(levels,), in float64. Each process computes a share of the grid, in batches as large as it trains on."""
-        denoiser = Denoiser(unet.to(self.accelerator.device), self.config.objective.preconditioning)
+    def _losses(self, unet: UNet, size: int) -> Tensor:
+        """(levels,), in float64. Each process computes a share of the grid."""
+        denoiser = Denoiser(unet.to(self.accelerator.device), self.objective.preconditioning)
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        size = self.config.batch_size // (self.config.accumulation * processes)
         cells = len(self.grid)
         share = size * -(-cells // (size * processes))  # the same for all, and only whole batches
         own = (torch.arange(share) + rank * share) % cells
@@ -68,4 +68,4 @@ class Validation:
 
     def _cell_losses(self, denoiser: Denoiser, cells: Tensor) -> Tensor:
         with self.accelerator.autocast():
-            return self.grid.losses(denoiser, self.config.objective, cells, self.accelerator.device).float()
+            return self.grid.losses(denoiser, self.objective, cells, self.accelerator.device).float()
