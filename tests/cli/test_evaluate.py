@@ -206,6 +206,24 @@ def test_it_says_what_it_cannot_measure(fashion_mnist, evaluate, tmp_path):
     assert "denoising loss at sigma 3" in by_name(report)
 
 
+def test_no_loss_is_called_held_out_that_is_not(fashion_mnist, evaluate, model, tmp_path):
+    for number, image in enumerate(prepare(DataConfig()).images[:40]):
+        place = tmp_path / "real" / CLASSES[number % 10].replace("/", "-")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(place / f"{number}.png")
+    report = evaluate("--n", 10, subject=(model, tmp_path / "real"))
+    assert not [name for name in by_name(report) if "denoising" in name]
+    expected = "denoising loss: no image is known to be held out of the training, the data have no test part"
+    assert expected in report["not_measured"]
+
+
+def test_levels_beyond_the_models_are_left_out(fashion_mnist, evaluate):
+    report = evaluate("--n", 10, "--sigmas", "0.5,1000")
+    assert [name for name in by_name(report) if "denoising" in name] == ["denoising loss at sigma 0.5"]
+    report = evaluate("--n", 10, "--sigmas", "1000")
+    assert report["not_measured"] == ["denoising loss: no noise level of --sigmas is in the model's range, 0.002 to 80"]
+
+
 def test_without_real_images_classes_remain(evaluate, model, monkeypatch):
     def missing():
         raise InputError("no Fashion-MNIST")

@@ -74,6 +74,7 @@ class TestKernelSubsets:
     def test_one_subset_of_all_is_the_distance(self, rng):
         x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 3)) + 1
         mean, deviation = KernelSubsets(count=3, size=1000)(x, y)
+        assert KernelSubsets(size=1000).size_of(x, y[:15]) == 15
         assert mean == pytest.approx(KernelDistance(y)(x).value, rel=1e-12)
         assert deviation == pytest.approx(0, abs=1e-12)
 

@@ -29,6 +29,14 @@ def test_on_a_line_they_can_be_counted():
     assert found.recall.tolist() == [True, True, True, True]  # the ball of 30 reaches 1.5 to 58.5
 
 
+def test_copies_lie_within_each_others_balls(rng):
+    """Where the ball of an image is a point, too: rounding moves none of them."""
+    real = rng.normal(size=(40, 64)) + 100
+    found = Manifolds.of(np.repeat(real, 4, axis=0), real, k=3)
+    assert found.recall.all()
+    assert found.precision.all()
+
+
 def test_an_outlier_makes_precision_better_than_density():
     real = line(*range(20), 1000)
     generated = line(*np.linspace(500, 900, 20))

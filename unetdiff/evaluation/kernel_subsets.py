@@ -27,9 +27,13 @@ class KernelSubsets:
         require(self.count >= 2, "subsets", "at least 2", self.count)
         require(self.size >= 3, "subset_size", "at least 3 images", self.size)
 
+    def size_of(self, generated: Features, real: Features) -> int:
+        """Images in each subset of these two."""
+        return min(self.size, len(generated), len(real))
+
     def __call__(self, generated: Features, real: Features) -> tuple[float, float]:
         """Mean and standard deviation over the subsets."""
-        size, generator = min(self.size, len(generated), len(real)), np.random.default_rng(self.seed)
+        size, generator = self.size_of(generated, real), np.random.default_rng(self.seed)
         values = [
             KernelDistance(real[generator.permutation(len(real))[:size]])(
                 generated[generator.permutation(len(generated))[:size]]

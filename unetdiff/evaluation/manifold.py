@@ -54,7 +54,8 @@ class Manifolds:
             require(1 <= k < len(features), "k", f"a number from 1 to {len(features) - 1}, with the {name} images", k)
         width = real.shape[1]
         require(generated.shape[1] == width, "generated", f"{width} features", generated.shape[1])
-        x, y = generated.astype(np.float64), real.astype(np.float64)
+        center = real.mean(axis=0, dtype=np.float64)  # one for all distances: those of equal images are then equal
+        x, y = generated.astype(np.float64) - center, real.astype(np.float64) - center
         of_x, of_y = _squared_radii(x, k), _squared_radii(y, k)
         inside, recalled, covered = np.zeros(len(x)), np.zeros(len(y), bool), np.zeros(len(y), bool)
         for part, distances in _squared_distances(x, y):
@@ -76,11 +77,9 @@ def _squared_radii(x: Vector, k: int) -> Vector:
 
 
 def _squared_distances(x: Vector, y: Vector) -> Iterator[tuple[slice, Vector]]:
-    """|x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 x_i.y_j about the mean of y, where little cancels."""
-    center = y.mean(axis=0)
-    y = y - center
+    """|x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 x_i.y_j, of features about a common mean, where little cancels."""
     of_y = np.square(y).sum(axis=1)
     for start in range(0, len(x), ROWS):
         part = slice(start, min(start + ROWS, len(x)))
-        rows = x[part] - center
+        rows = x[part]
         yield part, np.maximum(np.square(rows).sum(axis=1)[:, None] + of_y - 2 * rows @ y.T, 0)

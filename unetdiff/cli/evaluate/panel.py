@@ -102,11 +102,16 @@ class Panel:
         try:
             if model.concat is not None or model.vector_channels is not None:
                 raise InputError("a model that is told more than classes or captions")
+            if real.held_out is None:
+                raise InputError("no image is known to be held out of the training, the data have no test part")
+            sigmas = [sigma for sigma in self.options.levels if least <= sigma <= greatest]
+            if not sigmas:
+                raise InputError(f"no noise level of --sigmas is in the model's range, {least:g} to {greatest:g}")
             judge = DenoisingJudge(
                 model=model,
-                held_out=real.reference,
+                held_out=real.held_out,
                 floor=real.floor,
-                sigmas=[sigma for sigma in self.options.levels if least <= sigma <= greatest],
+                sigmas=sigmas,
                 count=self.options.held_out,
                 batch_size=batch_size,
                 resampling=self.options.resampling,

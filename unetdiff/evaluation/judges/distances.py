@@ -26,7 +26,7 @@ class DistanceJudge:
         floor = self.compared.in_their_place(len(generated))
         mean, deviation = self.subsets(generated, reference)
         usual = Measure(
-            name=f"kernel distance, {self.subsets.count} subsets of {min(self.subsets.size, len(generated))}",
+            name=f"kernel distance, {self.subsets.count} subsets of {self.subsets.size_of(generated, reference)}",
             value=mean,
             deviation=deviation,
             floor=self.subsets(floor, reference)[0],
