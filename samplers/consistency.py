@@ -3,7 +3,8 @@
     x' = D(x; sigma) + sqrt(sigma'^2 - epsilon^2) z
 
 for a denoiser that was trained or distilled to be consistent: D(x; sigma) is the end, at noise level epsilon, of the
-ODE's path through x. A grid of one step is one-step generation. Song et al. 2023 (https://arxiv.org/abs/2303.01469),
+ODE's path through x. A grid of one step is one-step generation. Other grids should end above epsilon, where D is the
+identity and a call is lost: karras(2, sigma_min=0.8), say. Song et al. 2023 (https://arxiv.org/abs/2303.01469),
 algorithm 1.
 """
 

@@ -18,7 +18,7 @@ from unetdiff.losses import (
 )
 from unetdiff.model_folder import SHIPPED, DataInfo, ModelInfo, save_model
 from unetdiff.noise import DiscreteSchedule, VPSchedule
-from unetdiff.preconditioning import EDM, VE, EDMVelocity, Epsilon, RectifiedFlow, V
+from unetdiff.preconditioning import EDM, VE, Consistency, EDMVelocity, Epsilon, RectifiedFlow, V
 from unetdiff.training.pretrained import Pretrained
 from unetdiff.unet import UNet
 
@@ -101,6 +101,7 @@ def test_only_what_the_network_can_tell_apart_counts(other, same):
         (EDM(sigma_data=0.6, sigma_max=20.0), EDMObjective),
         (EDM(noise_scale=250.0), LogNormalObjective),
         (EDMVelocity(), LogNormalObjective),
+        (Consistency(), LogNormalObjective),
         (Epsilon(schedule=DiscreteSchedule(kind="cosine")), EpsilonObjective),
         (Epsilon(schedule=VPSchedule()), LogNormalObjective),
         (Epsilon(time_scale=2.0), LogNormalObjective),
@@ -114,3 +115,4 @@ def test_the_objective_that_goes_on_has_the_preconditioning(preconditioning, kin
     objective = continuing_objective(preconditioning)
     assert type(objective) is kind
     assert objective.preconditioning == preconditioning
+    assert objective.weight(objective.sigma(torch.tensor([1e-9, 0.5, 1 - 1e-6]))).isfinite().all()

@@ -13,12 +13,13 @@ from unetdiff.losses.objective import Objective
 from unetdiff.losses.rectified_flow import LogitNormal, RectifiedFlowObjective, Times, Uniform
 from unetdiff.losses.training_loss import TrainingLoss
 from unetdiff.losses.uncertainty import LogVariance, Uncertainty
-from unetdiff.losses.weighting import MinSNR, SoftMinSNR, Weighting
+from unetdiff.losses.weighting import EDMWeighting, MinSNR, SoftMinSNR, Weighting
 
 __all__ = [
     "DenoisingLoss",
     "DiscreteObjective",
     "EDMObjective",
+    "EDMWeighting",
     "EpsilonObjective",
     "LogNormalObjective",
     "LogVariance",

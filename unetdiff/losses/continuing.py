@@ -5,8 +5,9 @@ from unetdiff.losses.edm import EDMObjective
 from unetdiff.losses.log_normal import LogNormalObjective
 from unetdiff.losses.objective import Objective
 from unetdiff.losses.rectified_flow import RectifiedFlowObjective
+from unetdiff.losses.weighting import EDMWeighting
 from unetdiff.noise import DiscreteSchedule
-from unetdiff.preconditioning import EDM, X0, Epsilon, Preconditioning, RectifiedFlow, V
+from unetdiff.preconditioning import EDM, X0, Consistency, Epsilon, Preconditioning, RectifiedFlow, V
 
 __all__ = ["continuing_objective"]
 
@@ -21,6 +22,8 @@ def continuing_objective(preconditioning: Preconditioning) -> Objective:
 
 def _usual(preconditioning: Preconditioning) -> Objective | None:
     match preconditioning:
+        case Consistency(sigma_data=sigma_data):  # 1 / c_out^2 is infinite at its least level, where it is the identity
+            return LogNormalObjective(prediction=preconditioning, weighting=EDMWeighting(sigma_data=sigma_data))
         case EDM(sigma_data=sigma_data, sigma_min=sigma_min, sigma_max=sigma_max):
             return EDMObjective(sigma_data=sigma_data, sigma_min=sigma_min, sigma_max=sigma_max)
         case Epsilon(schedule=DiscreteSchedule() as schedule):

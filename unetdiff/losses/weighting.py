@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unetdiff.plain import require
 
-__all__ = ["MinSNR", "SoftMinSNR", "Weighting"]
+__all__ = ["EDMWeighting", "MinSNR", "SoftMinSNR", "Weighting"]
 
 
 class Weighting(ABC):
@@ -25,6 +25,20 @@ class Weighting(ABC):
     @abstractmethod
     def weight(self, sigma: Tensor) -> Tensor:
         """lambda(sigma), the factor on the squared error of the clean image, elementwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMWeighting(Weighting):
+    """1 / c_out^2 of an EDM network (Karras et al. 2022, table 1), whatever the network is."""
+
+    sigma_data: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(self.sigma_data > 0, "weighting.sigma_data", "a positive number", self.sigma_data)
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """(sigma^2 + sigma_data^2) / (sigma sigma_data)^2."""
+        return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
 
 
 @dataclass(frozen=True, kw_only=True)
