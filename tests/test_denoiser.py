@@ -1,12 +1,13 @@
 import json
 import math
 import types
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from unetdiff.config import LevelConfig, UNetConfig
+from unetdiff.config import AttentionConfig, LevelConfig, MidConfig, UNetConfig
 from unetdiff.denoiser import Denoiser
 from unetdiff.noise import DiscreteSchedule, IDDPMSchedule, VPSchedule
 from unetdiff.preconditioning import (
@@ -184,6 +185,14 @@ def test_the_estimate_keeps_the_precision_of_the_noisy_image():
         torch.randn(1, 3, 4, 4, dtype=torch.float64), torch.tensor(0.1, dtype=torch.float64)
     )
     assert denoised.dtype == torch.float64
+
+
+def test_all_that_a_network_is_told_takes_its_precision():
+    config = UNetConfig(levels=(LevelConfig(channels=8, depth=1),), cross_attention_dim=4, vector_channels=3)
+    config = replace(config, mid=MidConfig(attention=AttentionConfig(kind="transformer")))
+    told = {"encoder_hidden_states": torch.randn(1, 2, 4), "vector": torch.randn(1, 3)}
+    denoised = Denoiser(UNet(config).to(torch.bfloat16), EDM())(torch.randn(1, 3, 4, 4), 0.5, **told)
+    assert denoised.isfinite().all()
 
 
 def test_conditioning_reaches_the_network():

@@ -226,7 +226,7 @@ class UNet(Conditioned, ModelMixin, ConfigMixin, PeftAdapterMixin):
                 checkpoint=self._checkpointing(),
                 finish=partial(self._finished, padding=padding, timestep=timestep),
                 embedding=self._embedding(x, timestep, timestep_cond, augment_labels, labels),
-                context=encoder_hidden_states,
+                context=None if encoder_hidden_states is None else encoder_hidden_states.to(x.dtype),
                 bias=self._attention_bias(x, encoder_hidden_states, encoder_attention_mask),
                 joint=Joint(
                     residuals=control_residuals(down_block_additional_residuals, self.skips),

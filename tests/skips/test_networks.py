@@ -9,6 +9,7 @@ from benchmarks.layouts import build, inputs, randomise
 from unetdiff.config import AttentionConfig, LevelConfig, ResnetConfig, TimeConfig, UNetConfig
 from unetdiff.denoiser import Denoiser
 from unetdiff.preconditioning import Epsilon
+from unetdiff.prune import prune
 from unetdiff.skips import FreeU, Increasing, Linear, applied_to, fold_skip_scale, skip_tuned
 from unetdiff.unet import UNet
 
@@ -70,6 +71,10 @@ class TestFolding:
 
     def test_equals_it_on_an_edm_like_network(self):
         self.check(*ncsnpp())
+
+    def test_equals_it_where_the_block_is_gone(self):
+        unet, arguments = ncsnpp()
+        self.check(prune(unet, {"up_blocks.0.resnets.0": "shortcut"}), arguments)
 
     def test_leaves_the_network_and_all_else_alone(self):
         unet, _ = ncsnpp()

@@ -209,6 +209,18 @@ def test_options_that_contradict_each_other_are_refused(small_run, changes, word
         small_run(**changes)
 
 
+def test_every_trained_parameter_gets_a_gradient(small_run, data, model):
+    """Processes wait for all of them: what no training uses is not trained, such as a guidance weight's projection."""
+    told = replace(model, time=replace(model.time, cond_channels=4))
+    trainer = Trainer(small_run(model=told), data)
+    trainer.optimizer_step.rehearse([trainer.stream(1)[0]])
+    parameters = dict(trainer.state.unet.named_parameters())
+    assert {name for name, parameter in parameters.items() if parameter.grad is None} == {
+        "time_embedding.cond_proj.weight"
+    }
+    assert not parameters["time_embedding.cond_proj.weight"].requires_grad
+
+
 def test_adapters_need_the_network_as_it_is(tuned, data, model):
     more = replace(model, num_classes=12)
     assert Trainer(tuned(model=more), data).state.unet.config.num_classes == 12

@@ -78,7 +78,7 @@ def over_channels(factor: float | Tensor, untouched: int, d: Tensor) -> Tensor:
 
 
 def _broadcast(factor: float | Tensor, d: Tensor) -> float | Tensor:
-    return factor.to(d.dtype)[..., None, None, None] if isinstance(factor, Tensor) else factor
+    return factor.to(d)[..., None, None, None] if isinstance(factor, Tensor) else factor
 
 
 def skip_factors(skip_scale: SkipScale | None, skips: Sequence[str]) -> Mapping[str, float | Tensor]:

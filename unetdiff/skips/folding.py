@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unetdiff.nn.resnet import ResnetBlock
 from unetdiff.nn.skip import SkipScale, skip_factors
+from unetdiff.nn.stub import Stub
 from unetdiff.plain import require
 from unetdiff.unet import UNet
 
@@ -29,7 +30,7 @@ def fold_skip_scale(unet: UNet, skip_scale: SkipScale) -> UNet:
     for node in unet.nodes:
         if node.skip_from is not None and node.skip_from in factors:
             block = folded.get_submodule(node.name)
-            assert isinstance(block, ResnetBlock)
+            assert isinstance(block, ResnetBlock | Stub)
             assert block.conv_shortcut is not None, "a block that joins a skip narrows its input"
             with torch.no_grad():
                 block.conv_shortcut.weight[:, node.in_channels :] *= factors[node.skip_from]

@@ -62,6 +62,9 @@ def build_network(config: TrainConfig, *, going_on: bool) -> StartingNetwork:
         base = fingerprint(unet)
         add_lora(unet, config.lora)
     _freeze(unet, config.freeze)
+    if unet.config.time.cond_channels is not None:
+        # No training tells a network its guidance weight; processes would wait for a gradient that does not come.
+        unet.time_embedding.cond_proj.requires_grad_(False)
     lora = None if config.lora is None else {**to_plain(config.lora), "base": base}
     return StartingNetwork(unet=unet, origin=origin, identity={"freeze": list(config.freeze), "lora": lora})
 

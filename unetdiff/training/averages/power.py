@@ -5,6 +5,7 @@
 
 Weights that change in steps, theta(tau) = theta_i for i - 1 < tau <= i, make these equal, not just close: after t
 steps theta_i has the share (i^(gamma + 1) - (i - 1)^(gamma + 1)) / t^(gamma + 1) in both.
+Steps that `on_nonfinite: skip` left out are not averaged: the profile then has a gap.
 """
 
 from dataclasses import dataclass

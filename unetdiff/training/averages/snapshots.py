@@ -3,6 +3,7 @@
 Each average is a file of its own, `step-0001000-width-0.05.safetensors`; its header tells step, width and dtype.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +57,10 @@ def rewind(folder: Path, step: int) -> None:
     """Make `folder` what it was after `step` steps: remove later snapshots and what a killed writer left unfinished."""
     for leftover in folder.glob(".tmp-*"):
         leftover.unlink()
-    for snapshot in find_snapshots(folder):
-        if snapshot.step > step:
-            snapshot.path.unlink()
+    for path in folder.glob(f"step-*{SUFFIX}"):
+        named = re.match(r"step-(\d+)-", path.name)
+        if named is not None and int(named[1]) > step:
+            path.unlink()
 
 
 def _read_header(path: Path) -> Snapshot:
