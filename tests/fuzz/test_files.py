@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.manifests import MANIFEST
-from tests.strategies import damaged, damages
+from tests.strategies import Damage, damaged, damages
 from unetdiff.config import LevelConfig, ResnetConfig, UNetConfig
 from unetdiff.data import PackedDataset
 from unetdiff.errors import InputError
@@ -72,6 +72,7 @@ def packed(tmp_path_factory):
 @given(
     name=st.sampled_from(["dataset.json", "captions.json", "images.npy", "labels.npy", "vectors.npy"]), damage=damages
 )
+@example(name="labels.npy", damage=Damage(kind="flipped", place=22.5 / 128, value=89))  # numpy parses the header
 def test_packed_data(packed, name, damage):
     found = read_damaged(packed / name, damage, lambda: PackedDataset.open(packed))
     if found is not None:

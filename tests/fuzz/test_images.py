@@ -7,11 +7,11 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.strategies import damages
+from tests.strategies import Damage, damages
 from unetdiff.data import DataConfig, prepare
 from unetdiff.data.framing import Framing
 from unetdiff.data.sources.annotations import Annotations
@@ -164,6 +164,7 @@ def refusal(door):
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(name="L.tiff", hits=[Damage(kind="flipped", place=72.5 / len(DAMAGEABLE["L.tiff"]), value=1)])  # a type of tag
 @given(name=st.sampled_from(sorted(DAMAGEABLE)), hits=st.lists(damages, min_size=1, max_size=3))
 def test_a_damaged_picture_is_read_or_refused(tmp_path, name, hits):
     content = DAMAGEABLE[name]

@@ -116,7 +116,7 @@ def _read_array(path: Path, dtypes: Sequence[str], ndim: int, rows: int | None =
     """Mapped, not loaded, in the form that packing gave it: whole, in C order, with so many rows."""
     try:
         mapped: NDArray[Any] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError, TypeError, OverflowError, TokenError) as error:
+    except (OSError, ValueError, EOFError, TypeError, OverflowError, SyntaxError, TokenError) as error:
         raise _damaged(path, error) from error
     whole = isinstance(mapped, np.memmap) and mapped.offset + mapped.nbytes == path.stat().st_size
     if not whole or mapped.ndim != ndim or str(mapped.dtype) not in dtypes or not mapped.flags.c_contiguous:

@@ -12,7 +12,7 @@ from unetdiff.errors import InputError
 
 __all__ = ["DECODING_ERRORS", "Framing"]
 
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow and framing raise where a file is damaged, no picture, too large, or of a mode without a known range."""
 
 GREY_MODES = ("1", "L", "LA")
