@@ -2,8 +2,8 @@
 
 import multiprocessing
 import os
-import signal
 import socket
+from contextlib import contextmanager
 from multiprocessing import connection
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 
 FORKS = multiprocessing.get_context("forkserver")
 IMPORTED = ["tests.processes", "unetdiff.cli.train", "unetdiff.cli.features"]
+
+LONGEST = 240  # seconds that a test waits for a process
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,11 +33,11 @@ class Forked:
         return self._process.exitcode
 
     def wait(self):
-        self._process.join()
+        self._process.join(LONGEST)
         return self._process.exitcode
 
     def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
+        self._process.kill()
 
 
 def _become(call, arguments, environment, log):
@@ -52,23 +54,35 @@ def _become(call, arguments, environment, log):
 
 def share(call, arguments, log, environment=None, processes=2):
     """Run `call(arguments)` on processes that know of each other, as torchrun starts them; give what they said."""
-    world = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _port()}
-    ranks = [
-        {**os.environ, **(environment or {})}
-        | {name: str(value) for name, value in (world | {"RANK": rank, "LOCAL_RANK": rank}).items()}
-        for rank in range(processes)
-    ]
-    started = [Forked(call, arguments, environment, log) for environment in ranks]
-    running = started
-    while running:
-        connection.wait([process.sentinel for process in running])
-        running = [process for process in running if process.poll() is None]
-        if any(process.poll() for process in started):  # the others would wait for it
-            for process in running:
+    log.touch()
+    started = []
+    with _port() as port:
+        world = {
+            "WORLD_SIZE": processes,
+            "LOCAL_WORLD_SIZE": processes,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
+        try:
+            for rank in range(processes):
+                own = {name: str(value) for name, value in (world | {"RANK": rank, "LOCAL_RANK": rank}).items()}
+                started.append(Forked(call, arguments, {**os.environ, **(environment or {}), **own}, log))
+            _wait_for(started, log)
+        finally:
+            for process in started:
                 process.kill()
     said = log.read_text(encoding="utf-8")
-    assert [process.poll() for process in started] == [0] * processes, said
+    assert [process.wait() for process in started] == [0] * processes, said
     return said
+
+
+def _wait_for(started, log):
+    """Until all have ended, or one has failed: the others would wait for it."""
+    running = started
+    while running and not any(process.poll() for process in started):
+        ended = connection.wait([process.sentinel for process in running], timeout=LONGEST)
+        assert ended, f"a process hangs; they said: {log.read_text(encoding='utf-8')}"
+        running = [process for process in running if process.poll() is None]
 
 
 def fsdp_environment():
@@ -79,7 +93,10 @@ def fsdp_environment():
     return {name: value for name, value in after.items() if before.get(name) != value}
 
 
+@contextmanager
 def _port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is kept free for the first process, which may listen where this socket, which does not, is bound."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]

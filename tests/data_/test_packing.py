@@ -131,7 +131,7 @@ def test_fingerprint_is_of_the_content(tmp_path):
 
 
 def test_two_that_pack_at_once_both_get_the_data(tmp_path):
-    inside = threading.Barrier(2)
+    inside = threading.Barrier(2, timeout=60)
     both = [
         threading.Thread(target=pack, args=(Synthetic(inside.wait), Framing(), tmp_path / "packed")) for _ in range(2)
     ]

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -224,17 +225,42 @@ def test_a_signal_saves_and_tells_how_to_go_on(options, out, monkeypatch, number
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("broken", "status"), [("numbers", 2), ("code", 1)])
+def test_a_training_that_fails_ends_though_workers_ignore_signals(options, tmp_path, broken, status):
+    end = [end_by_a_defect, main][broken == "numbers"]
+    options = [*options[1:], "--num_workers", "1", "--optimizer.lr", "1e20", "--optimizer.clip_norm", "null"]
+    process = Forked(end, ["train", *options, "--steps", "20"], os.environ, tmp_path / "said")
+    try:
+        assert process.wait() == status, (tmp_path / "said").read_text()
+    finally:
+        process.kill()
+
+
+def end_by_a_defect(arguments):
+    """The traceback is kept, as in a program's own end, and with it all that the frames hold."""
+
+    def broken(self, batches):
+        next(batches)
+        raise RuntimeError("a defect")
+
+    OptimizerStep.__call__ = broken
+    main(arguments)
+
+
+@pytest.mark.slow
 def test_sigkill_and_going_on_equal_an_uninterrupted_run(options, out, tmp_path):
-    options = [*options[1:], "--steps", "12", "--checkpoint_every", "1", "--accumulation", "2", "--num_workers", "1"]
+    options = [*options[1:], "--steps", "20", "--checkpoint_every", "1", "--accumulation", "2", "--num_workers", "1"]
     whole = tmp_path / "whole"
     main(["train", *options, "--out", str(whole)])
-    os.mkfifo(tmp_path / "said")
-    process = Forked(main, ["train", *options], os.environ, tmp_path / "said")
-    with (tmp_path / "said").open() as said:
-        assert any(line.startswith("step 5/12") for line in said)
-        process.kill()
+    said = tmp_path / "said"
+    said.touch()
+    process = Forked(main, ["train", *options], os.environ, said)
+    while "step 5/20" not in said.read_text():
+        assert process.poll() is None, said.read_text()
+        time.sleep(0.01)
+    process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert checkpoint.step_of(checkpoint.checkpoints(out / "checkpoints")[-1]) < 12
+    assert checkpoint.step_of(checkpoint.checkpoints(out / "checkpoints")[-1]) < 20
     main(["train", *options])
     for name, tensor in weights(whole).items():
         assert torch.equal(weights(out)[name], tensor), name

@@ -1,9 +1,12 @@
 """Ctrl-C and SIGTERM as a request: the loop finishes its step, saves and stops."""
 
+import multiprocessing
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
-__all__ = ["StopRequest", "ignore_signals"]
+__all__ = ["StopRequest", "ending_workers", "ignore_signals"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -30,6 +33,21 @@ class StopRequest:
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ending_workers() -> Iterator[None]:
+    """Kill the data workers that were started inside, where it ends with an exception.
+
+    Python's own end sends them SIGTERM, which they ignore, and waits for them as long as it takes.
+    """
+    others = set(multiprocessing.active_children())
+    try:
+        yield
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
+        raise
 
 
 def ignore_signals(worker: int) -> None:

@@ -22,7 +22,7 @@ from unetdiff.training.conditions import row_conditions
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.identity import identity
 from unetdiff.training.initial_state import initial_state
-from unetdiff.training.interrupt import StopRequest, ignore_signals
+from unetdiff.training.interrupt import StopRequest, ending_workers, ignore_signals
 from unetdiff.training.meter import Meter, TimedIterator
 from unetdiff.training.micro_batch import fitting_accumulation
 from unetdiff.training.network import build_network, fingerprint
@@ -95,6 +95,12 @@ class Trainer:
 
     def fit(self) -> bool:
         """Train up to `config.steps`; False if a signal stopped it before. Either way the run folder is complete."""
+        with ending_workers():
+            finished = self._fit()
+            self._leave()
+        return finished
+
+    def _fit(self) -> bool:
         config, state, main = self.config, self.state, self.is_main
         log = self._log() if main else None
         if main:
@@ -119,7 +125,6 @@ class Trainer:
                 # A state that could not make a step is no place to go back to.
                 if stopped or self._due(0 if update is None else config.checkpoint_every):
                     self.store.save()
-        self._leave()
         return state.step >= config.steps
 
     def _leave(self) -> None:
