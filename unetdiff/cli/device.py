@@ -6,6 +6,7 @@ import torch
 from accelerate import PartialState
 
 from unetdiff.errors import InputError
+from unetdiff.waiting import LONGEST_WAIT
 
 __all__ = ["DeviceName", "device_called", "processes", "require_present"]
 
@@ -15,7 +16,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 
 def processes(name: DeviceName) -> PartialState:
     """The processes that were started for a command on that device; accelerate has to be told where there is no GPU."""
-    return PartialState(cpu=name == "cpu" or not torch.accelerator.is_available())
+    return PartialState(cpu=name == "cpu" or not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
 
 
 def device_called(name: DeviceName, state: PartialState) -> torch.device:

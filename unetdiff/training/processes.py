@@ -4,12 +4,13 @@ import os
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, ProjectConfiguration
+from accelerate.utils import DistributedType, InitProcessGroupKwargs, ProjectConfiguration
 
 from unetdiff.errors import InputError
 from unetdiff.training.config import TrainConfig
 from unetdiff.training.precision import allow_tf32
 from unetdiff.training.trackers import require_installed
+from unetdiff.waiting import LONGEST_WAIT
 
 __all__ = ["check_processes", "join_processes"]
 
@@ -24,6 +25,7 @@ def join_processes(config: TrainConfig) -> Accelerator:
             mixed_precision=config.mixed_precision,
             log_with=list(config.trackers) or None,
             project_config=folders,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )
     except ValueError as error:
         raise InputError(f"mixed_precision: expected what this device can do, got: {error}") from error

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -25,15 +26,16 @@ class Attempt:
 
     def __enter__(self) -> "Attempt":
         self._older_metrics = _inode(self.folder.metrics)
-        port = _free_port()
+        self._port = _kept_port()
         with self.log.open("ab") as log:
-            self._ranks = [self._start(rank, port, log) for rank in range(self.processes)]
+            self._ranks = [self._start(rank, self._port.getsockname()[1], log) for rank in range(self.processes)]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        self._port.close()
 
     @property
     def pid(self) -> int:
@@ -64,7 +66,8 @@ class Attempt:
         """SIGKILL for every process and its data workers."""
         for rank in self._ranks:
             if rank.poll() is None:
-                os.killpg(rank.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.killpg(rank.pid, signal.SIGKILL)
         for rank in self._ranks:
             rank.wait()
 
@@ -84,7 +87,9 @@ def _inode(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _kept_port() -> socket.socket:
+    """Of a port that nobody else gets; the first process may listen on it, since this socket does not."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
