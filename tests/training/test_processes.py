@@ -1,6 +1,7 @@
 """Several processes make the same steps as one, up to rounding: noise belongs to the sample, not to the rank."""
 
 import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unetdiff.data import DataConfig, prepare
+from tests.processes import share
+from unetdiff.cli.main import main
+from unetdiff.data import DataConfig, cache, prepare
 from unetdiff.errors import InputError
 from unetdiff.losses import EDMObjective, Uncertainty
 from unetdiff.training.averages import PowerEMA
@@ -92,6 +95,25 @@ def test_one_process_then_two_then_one_equal_one(run, settings, data, tmp_path, 
     for folder in ("averages", "model/unet"):
         assert len({tuple(sorted(path.name for path in (out / folder).iterdir())) for out in (one, two)}) == 1
     assert (two / "samples" / "step-0000003.png").exists()
+
+
+def train_telling(options):
+    """Says what is packed."""
+    pack = cache.pack
+
+    def told(source, framing, folder):
+        sys.stdout.write(f"packs {folder.name}\n")
+        pack(source, framing, folder)
+
+    cache.pack = told
+    main(["train", *options])
+
+
+@pytest.mark.slow
+def test_one_process_packs_for_all(settings, tmp_path):
+    said = share(train_telling, ["--config", str(settings), "--steps", "3", "--preview.every", "0"], tmp_path / "log")
+    packed = [line.split()[-1] for line in said.splitlines() if line.startswith("packs")]
+    assert len(packed) == len(set(packed)) == 2  # training and test images
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

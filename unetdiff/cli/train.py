@@ -22,6 +22,7 @@ from unetdiff.training.held_out import held_out
 from unetdiff.training.images import prepare_images
 from unetdiff.training.loop import Trainer
 from unetdiff.training.plan import make_plan
+from unetdiff.training.processes import join_processes
 from unetdiff.training.resume import starting_points
 from unetdiff.training.run_folder import RunFolder
 
@@ -89,8 +90,9 @@ def run(args: jsonargparse.Namespace) -> None:
     config = train_config(args)
     folder = RunFolder(config.out)
     starts = starting_points(folder.checkpoints, args.resume)
-    data = prepare_images(config)
-    measured = held_out(config, data)
+    with join_processes(config).local_main_process_first():  # which packs the images, and encodes them
+        data = prepare_images(config)
+        measured = held_out(config, data)
     preview = PreviewGrid.of(config, data, measured) if config.preview.every else None
     trainer = Trainer(config, data, preview, starts, measured)
     trainer.fit_memory()
