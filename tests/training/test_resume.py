@@ -30,6 +30,7 @@ def train(config, data, kill_after=None, signal_after=None):
             signal.raise_signal(signal.SIGTERM)
         return step(batches)
 
+    interrupted.unwrap = step.unwrap
     trainer.optimizer_step = interrupted
     finished = trainer.fit()
     return trainer, finished

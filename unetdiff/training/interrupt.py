@@ -45,8 +45,11 @@ def ending_workers() -> Iterator[None]:
     try:
         yield
     except BaseException:
+        watching = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise an error of its own about each
         for worker in set(multiprocessing.active_children()) - others:
             worker.kill()
+            worker.join()
+        signal.signal(signal.SIGCHLD, watching)
         raise
 
 

@@ -38,6 +38,7 @@ def broken_at(trainer, *steps, kill_before=None, name="conv_in.weight"):
             raise Killed
         return plain(batches)
 
+    killable.unwrap = plain.unwrap
     trainer.optimizer_step = killable
     trainer.fit()
     return trainer
