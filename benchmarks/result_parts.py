@@ -97,6 +97,18 @@ PARTS = (
         ),
         hours=1.5,
     ),
+    *(
+        Part(
+            name=f"skip-site-{site}",
+            commands=(
+                f"unetdiff skip-search --sampler unipc,heun --steps 5,9 --n 200 --rhos 0.8,0.6,0.4 --refine 0"
+                f" --site {site} --folder results/skip-site-{site} --out results/skip-site-{site}.best.json",
+            ),
+            hours=0.15,
+        )
+        for site in ("concat", "residual", "norm")
+    ),
+    Part(name="skip-report", commands=("unetdiff skip-report --n 64",), hours=0.05),
     Part(name="extraction", commands=("python -m benchmarks.features",), hours=0.2),
     Part(
         name="sweep",
