@@ -11,10 +11,10 @@ from unetdiff import load_model
 from unetdiff.cli import train
 from unetdiff.cli.main import main
 from unetdiff.lora import LORA_FILE
-from unetdiff.losses import EDMObjective, LogNormalObjective
+from unetdiff.losses import EDMObjective, EDMWeighting, LogNormalObjective
 from unetdiff.model_folder import DataInfo, ModelInfo, save_model
 from unetdiff.noise import DiscreteSchedule
-from unetdiff.preconditioning import EDM, VE, Epsilon
+from unetdiff.preconditioning import EDM, VE, Consistency, Epsilon
 from unetdiff.training.checkpoint import checkpoints
 from unetdiff.unet import UNet
 
@@ -74,13 +74,16 @@ def test_the_network_and_its_preconditioning_are_the_defaults(options, model):
 
 
 @pytest.mark.parametrize(
-    "preconditioning", [VE(), Epsilon(schedule=DiscreteSchedule(steps=100), time_scale=2.0)], ids=repr
+    "preconditioning",
+    [VE(), Epsilon(schedule=DiscreteSchedule(steps=100), time_scale=2.0), Consistency(sigma_data=0.6)],
+    ids=repr,
 )
 def test_a_preconditioning_without_an_objective_of_its_own_is_kept(make_base, options, out, preconditioning):
     make_base(preconditioning)
     assert main([*options, "--steps", "1"]) == 0
     for arguments in (options[1:], ["--config", str(out / "config.yaml")]):
-        assert parsed(*arguments).objective == LogNormalObjective(prediction=preconditioning)
+        weighting = EDMWeighting(sigma_data=0.6) if preconditioning == Consistency(sigma_data=0.6) else None
+        assert parsed(*arguments).objective == LogNormalObjective(prediction=preconditioning, weighting=weighting)
     assert load_model(out)[1].preconditioning == preconditioning
 
 

@@ -92,6 +92,8 @@ def _options(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _spelled(objective: Objective) -> dict[str, Any]:
     """An objective as the options of its class."""
     values = to_plain(objective)
+    if objective.weighting is not None:
+        values["weighting"] = _class_and_fields(objective.weighting, to_plain(objective.weighting))
     if isinstance(objective, LogNormalObjective):
         values["prediction"] = _class_and_fields(objective.prediction, to_plain(objective.prediction))
     return _class_and_fields(objective, values)

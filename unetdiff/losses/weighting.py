@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from unetdiff.plain import require
+from unetdiff.preconditioning import EDM
 
 __all__ = ["EDMWeighting", "MinSNR", "SoftMinSNR", "Weighting"]
 
@@ -38,7 +39,7 @@ class EDMWeighting(Weighting):
 
     def weight(self, sigma: Tensor) -> Tensor:
         """(sigma^2 + sigma_data^2) / (sigma sigma_data)^2."""
-        return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
+        return EDM(sigma_data=self.sigma_data).c_out(sigma) ** -2
 
 
 @dataclass(frozen=True, kw_only=True)
