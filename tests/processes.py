@@ -2,14 +2,14 @@
 
 import multiprocessing
 import os
-import socket
-from contextlib import contextmanager
 from multiprocessing import connection
 from pathlib import Path
 
 import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
+
+from unetdiff.cli.verify_resume.attempt import kept_port
 
 FORKS = multiprocessing.get_context("forkserver")
 IMPORTED = ["tests.processes", "unetdiff.cli.train", "unetdiff.cli.features"]
@@ -56,12 +56,12 @@ def share(call, arguments, log, environment=None, processes=2):
     """Run `call(arguments)` on processes that know of each other, as torchrun starts them; give what they said."""
     log.touch()
     started = []
-    with _port() as port:
+    with kept_port() as port:
         world = {
             "WORLD_SIZE": processes,
             "LOCAL_WORLD_SIZE": processes,
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
+            "MASTER_PORT": port.getsockname()[1],
         }
         try:
             for rank in range(processes):
@@ -91,12 +91,3 @@ def fsdp_environment():
     args, *_ = _validate_launch_command(launch_command_parser().parse_args(options))
     before, after = dict(os.environ), prepare_multi_gpu_env(args)
     return {name: value for name, value in after.items() if before.get(name) != value}
-
-
-@contextmanager
-def _port():
-    """A port that is kept free for the first process, which may listen where this socket, which does not, is bound."""
-    with socket.socket() as kept:
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind(("127.0.0.1", 0))
-        yield kept.getsockname()[1]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from unetdiff.nodes import Node, layout
 from unetdiff.plain import from_plain, require, to_plain
-from unetdiff.removal import Removal, also_removed, require_removable
+from unetdiff.removal import Removal, also_removed, lies_in, require_removable
 from unetdiff.widths import require_narrowable
 
 __all__ = ["AttentionConfig", "LevelConfig", "MidConfig", "ResnetConfig", "TimeConfig", "UNetConfig"]
@@ -311,7 +311,7 @@ class UNetConfig:
         Raises:
             ValueError: a name or a way that the network does not have.
         """
-        widths = {name: width for name, width in self.widths.items() if not _lies_in(name, removed)}
+        widths = {name: width for name, width in self.widths.items() if not lies_in(name, removed)}
         return replace(self, removed=also_removed(self.removed, removed), widths=widths)
 
     @property
@@ -377,7 +377,3 @@ class UNetConfig:
             ValueError: an unknown key, a missing one, or a value that a field cannot take; the message names it.
         """
         return from_plain(cls, values)
-
-
-def _lies_in(name: str, parts: Mapping[str, Removal]) -> bool:
-    return name in parts or any(name.startswith(f"{part}.") for part in parts)

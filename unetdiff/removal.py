@@ -10,13 +10,13 @@ Whole nodes can go (residual blocks that do not resample, attention, transformer
 their `attn1`, `attn2` and `ff`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from unetdiff.nodes import Node
 from unetdiff.plain import require
 
-__all__ = ["Removal", "also_removed", "removable", "require_removable", "within"]
+__all__ = ["Removal", "also_removed", "lies_in", "removable", "require_removable", "within"]
 
 Removal = Literal["identity", "shortcut", "zero"]
 
@@ -47,6 +47,11 @@ def also_removed(earlier: Mapping[str, Removal], removed: Mapping[str, Removal])
     both = {**earlier, **removed}
     inside = {f"{name}.{part}" for name in removed for part in within(both, name)}
     return {name: way for name, way in both.items() if name not in inside}
+
+
+def lies_in(name: str, parts: Iterable[str]) -> bool:
+    """Whether it is one of the named parts, or inside of one."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
 def within(parts: Mapping[str, T], part: str) -> dict[str, T]:

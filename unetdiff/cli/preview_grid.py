@@ -55,14 +55,17 @@ class PreviewGrid:
         )
 
     def __call__(self, denoiser: Denoiser, step: int, batch_size: int) -> Shown:
-        """Draw what the network can do after so many steps; what is not finite is left empty, and told."""
+        """Draw what the network can do after so many steps; what is not finite is left black, and told."""
         config, device = self.config, denoiser.unet.device
         codec = None if self.info.codec is None else load_described_codec(self.info.codec, device=device)
         images = config.rows * config.columns
         noise = samplers.PerImageNoise(range(config.seed, config.seed + images), self.info.data.shape, device=device)()
         parts = torch.split(torch.arange(images), batch_size)
-        result = _finite(torch.cat([self._samples(denoiser, noise, part) for part in parts]), step)
+        result = torch.cat([self._samples(denoiser, noise, part) for part in parts])
+        broken = _broken(result, step)
+        result[broken] = -1.0
         pictures = to_uint8(result if codec is None else _decoded(codec, result, config.columns))
+        pictures[broken.cpu().numpy()] = 0
         facts = {"step": str(step), "seeds": f"{config.seed}-{config.seed + images - 1}", "steps": str(config.steps)}
         path = self.folder / f"step-{step:07d}.png"
         shown = pictures if self.rows.given is None else _beside(self.rows.given, pictures)
@@ -80,13 +83,13 @@ class PreviewGrid:
         return samplers.sample(denoise, noise[part] * sigmas[0].item(), sigmas, samplers.Heun())
 
 
-def _finite(images: Tensor, step: int) -> Tensor:
-    """Black in place of what is not finite: training itself tells where numbers break, and acts as it was asked to."""
+def _broken(images: Tensor, step: int) -> Tensor:
+    """Which are not finite, (N,), and told: training itself finds where numbers break, and acts as it was asked to."""
     broken = ~images.isfinite().flatten(1).all(dim=1)
     if broken.any():
         told = f"preview of step {step}: {int(broken.sum())} of {len(images)} samples are not finite and are left black"
         tqdm.write(told, file=sys.stderr)
-    return images.masked_fill(broken[:, None, None, None], -1.0)
+    return broken
 
 
 def _decoded(codec: Codec, latents: Tensor, columns: int) -> Tensor:

@@ -20,9 +20,8 @@ def peak_memory() -> float:
 
     Linux counts what started a process in its ru_maxrss, too (execve(2) keeps the largest); VmHWM is its own (proc(5)).
     """
-    own = (
-        re.search(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(errors="replace"), re.MULTILINE) if STATUS.exists() else None
-    )
+    known = STATUS.read_text(errors="replace") if STATUS.exists() else ""
+    own = re.search(r"^VmHWM:\s*(\d+) kB$", known, re.MULTILINE)
     if own is not None:
         return int(own[1]) * 1024 / MIB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT / MIB

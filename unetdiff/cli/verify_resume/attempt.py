@@ -15,7 +15,7 @@ from unetdiff.errors import InputError
 from unetdiff.training.metrics import whole_lines
 from unetdiff.training.run_folder import RunFolder
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "kept_port"]
 
 
 class Attempt:
@@ -26,7 +26,7 @@ class Attempt:
 
     def __enter__(self) -> "Attempt":
         self._older_metrics = _inode(self.folder.metrics)
-        self._port = _kept_port()
+        self._port = kept_port()
         with self.log.open("ab") as log:
             self._ranks = [self._start(rank, self._port.getsockname()[1], log) for rank in range(self.processes)]
         return self
@@ -87,7 +87,7 @@ def _inode(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
-def _kept_port() -> socket.socket:
+def kept_port() -> socket.socket:
     """Of a port that nobody else gets; the first process may listen on it, since this socket does not."""
     kept = socket.socket()
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
